@@ -1,0 +1,294 @@
+"""Configuration → pipelines, intake, observers: the one place where packages meet. It reads top to bottom.
+
+Imports inside a branch belong to what that branch enables, so that nobody pays for what is off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import trio
+from ddx_core import log
+from ddx_core.clock import WallClock, now_ns
+from ddx_core.flush import for_managed_instances
+from ddx_core.intake import (
+    ClientSettings,
+    Coding,
+    Compressor,
+    Endpoint,
+    Fanout,
+    IntakeClient,
+    SpooledPayload,
+    StaticKey,
+    open_fanout,
+)
+from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
+from ddx_core.lifecycle import Registration, TelemetryEvent, TelemetryReceiver
+from ddx_core.pipeline import Pipeline
+from ddx_core.stats import Account
+from ddx_core.tags import TagSet
+from ddx_logs.pipeline import LogsPipeline, LogsSettings
+from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
+from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
+from ddx_traces.pipeline import TracesPipeline, TracesSettings
+
+from ddx_agent import version
+from ddx_agent.bootstrap import Boot
+from ddx_agent.config import Config
+from ddx_agent.endpoints import LambdaEndpoints
+from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_name, function_tags, read_function
+from ddx_agent.link import EventSource
+from ddx_agent.modes.elapsed import Elapsed
+from ddx_agent.modes.flusher import Flusher
+from ddx_agent.status import Status
+
+if TYPE_CHECKING:
+    from ddx_agent.modes.managed import Managed
+    from ddx_agent.modes.on_demand import OnDemand
+
+
+class Agent:
+    """Everything that makes up the extension's agent, ready to be started by ddx_agent.extension."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        function: LambdaFunction,
+        boot: Boot,
+        source: EventSource,
+        environ: Mapping[str, str],
+        wall_clock: WallClock = now_ns,
+    ) -> None:
+        self.config = config
+        self.function = function
+        self._environ = environ
+        key = StaticKey(config.api_key)
+        self.client = IntakeClient(ClientSettings(attempt_s=config.flush_timeout_s, user_agent=f"ddx/{version}"))
+
+        # --- ways out -------------------------------------------------------------------------------------------------
+        site = config.site
+        metrics_endpoint = Endpoint(name="metrics", base_url=config.metrics_url or f"https://api.{site}", key=key)
+        logs_endpoint = Endpoint(name="logs", base_url=config.logs_url or f"https://http-intake.logs.{site}", key=key)
+        traces_endpoint = Endpoint(name="traces", base_url=config.traces_url or f"https://trace.agent.{site}", key=key)
+        accounts = {name: Account(name) for name in ("logs", "metrics", "traces", "stats")}
+
+        def way_out(signal: str, endpoint: Endpoint) -> Fanout:
+            return open_fanout(accounts[signal], [endpoint], self.client, max_bytes=config.queue_bytes)
+
+        self.fanouts = {
+            "logs": way_out("logs", logs_endpoint),
+            "metrics": way_out("metrics", metrics_endpoint),
+            "traces": way_out("traces", traces_endpoint),
+            "stats": way_out("stats", traces_endpoint),
+        }
+        self.needs_tls = any(
+            queue.endpoint.base_url.startswith("https:") for fanout in self.fanouts.values() for queue in fanout.queues
+        )
+
+        # --- signals --------------------------------------------------------------------------------------------------
+        tags = self._tags()
+        self.metrics = MetricsPipeline(
+            MetricsSettings(namespace=config.metric_namespace, exclude_tags=config.metrics_exclude_tags),
+            account=accounts["metrics"],
+            fanout=self.fanouts["metrics"],
+            compressor=_compressor(config.metrics_compression_level),
+            tags=tags,
+            now_ns=wall_clock,
+            sockets=_datagram_sockets(boot),
+        )
+        self.enhanced = EnhancedMetrics(
+            self.metrics.add,
+            settings=EnhancedSettings(enabled=config.enhanced_metrics),
+            now_ns=wall_clock,
+            architecture=function.architecture,
+        )
+        self.logs = LogsPipeline(
+            LogsSettings(
+                enabled=config.are_logs_enabled,
+                managed_instances=function.is_managed,
+                max_buffer_bytes=config.logs_buffer_bytes,
+            ),
+            account=accounts["logs"],
+            fanout=self.fanouts["logs"],
+            compressor=_compressor(config.logs_compression_level if config.logs_use_compression else 0),
+            tags=tags,
+            function_arn=function.arn,
+            service=(config.service or "").lower(),
+            now_ns=wall_clock,
+            on_out_of_memory=self.enhanced.out_of_memory,
+        )
+        self.traces = TracesPipeline(
+            TracesSettings(
+                function_name=function.name,
+                service=config.service,
+                env=config.env,
+                version=config.version,
+                runtime_api=environ.get("AWS_LAMBDA_RUNTIME_API", ""),
+                max_buffer_bytes=config.traces_buffer_bytes,
+            ),
+            account=accounts["traces"],
+            stats_account=accounts["stats"],
+            fanout=self.fanouts["traces"],
+            stats_fanout=self.fanouts["stats"],
+            compressor=_compressor(config.traces_compression_level),
+            tags=tags,
+            now_ns=wall_clock,
+            listeners=_listeners(boot, "traces"),
+        )
+        self.pipelines: tuple[Pipeline, ...] = (self.logs, self.metrics, self.traces)
+
+        # --- what is known of invocations -----------------------------------------------------------------------------
+        elapsed = Elapsed(wall_clock)
+        self.flusher = Flusher(self.pipelines, elapsed, self._is_in_trouble)
+        observers: list[InvocationObserver] = [self.enhanced, _FirstInvocation(self)]
+        self.mode: OnDemand | Managed
+        if function.is_managed:
+            from ddx_agent.modes.managed import Managed
+
+            self.tracker = self._tracker(boot, wall_clock, observers)
+            interval_ms = for_managed_instances(config.flush_strategy).interval_ms or 0
+            self.mode = Managed(
+                source=source, flusher=self.flusher, interval_s=interval_ms / 1000, max_added_s=config.max_added_s
+            )
+        else:
+            from ddx_agent.modes.on_demand import EndOfInvocation, OnDemand
+
+            ends = EndOfInvocation()
+            # Last: when the end of an invocation is told, the other observers have already turned it into telemetry.
+            observers.append(ends)
+            self.tracker = self._tracker(boot, wall_clock, observers)
+            self.mode = OnDemand(
+                source=source,
+                tracker=self.tracker,
+                ends=ends,
+                flusher=self.flusher,
+                strategy=config.flush_strategy,
+                elapsed=elapsed,
+                wall_clock=wall_clock,
+                max_added_s=config.max_added_s,
+            )
+
+        # --- doors ----------------------------------------------------------------------------------------------------
+        self.telemetry = TelemetryReceiver(self._observe)
+        self.telemetry_listeners = _listeners(boot, "telemetry")
+        self.endpoint_listeners = _listeners(boot, "lifecycle")
+        self.status = Status(
+            version=version,
+            mode=self.mode.name,
+            pipelines=self.pipelines,
+            parts={
+                "invocations": lambda: {"seen": self.tracker.seen, "added_ms": list(self.mode.added_ms)},
+                "flushes": lambda: dict(self.flusher.counts),
+                "telemetry": lambda: {"events": self.telemetry.events, "skipped": self.telemetry.skipped},
+                "troubles": lambda: boot.troubles,
+            },
+        )
+        self.endpoints = LambdaEndpoints(
+            flush=self.mode.flush_at_end, on_error=self.enhanced.invocation_error, status=self.status.document
+        )
+
+    def complete_account(self, invoked_arn: str) -> None:
+        """Take the account id from the first invocation's ARN when the registration had none; tags and ARN follow."""
+        account_id = account_in_arn(invoked_arn)
+        if self.function.account_id or not account_id:
+            return
+        self.function = LambdaFunction(**{**_fields(self.function), "account_id": account_id})
+        tags = self._tags()
+        self.logs.set_function_arn(self.function.arn, tags)
+        self.metrics.set_tags(tags)
+        self.traces.set_tags(tags)
+
+    def restore(self, spooled: list[SpooledPayload]) -> None:
+        """Queue what the process before this one, in the same sandbox, could not send."""
+        for each in spooled:
+            fanout = self.fanouts.get(each.signal)
+            queue = next((q for q in fanout.queues if q.endpoint.name == each.endpoint), None) if fanout else None
+            if queue is None:
+                log.warning("spooled_payload_without_endpoint", signal=each.signal, items=each.payload.items)
+                continue
+            queue.account.accept(each.payload.items, each.payload.size)
+            queue.put(each.payload)
+
+    def unsent(self) -> list[SpooledPayload]:
+        """Everything that is still queued, taken off the queues and counted as spooled."""
+        taken: list[SpooledPayload] = []
+        for signal, fanout in self.fanouts.items():
+            for queue in fanout.queues:
+                for payload in queue.take_all():
+                    queue.account.spool(payload.items, payload.size)
+                    taken.append(SpooledPayload(signal=signal, endpoint=queue.endpoint.name, payload=payload))
+        return taken
+
+    def _observe(self, event: TelemetryEvent) -> None:
+        # Logs first: a line that tells of running out of memory must be known when the invocation ends.
+        self.logs.observe(event)
+        self.tracker.observe(event)
+
+    def _tracker(self, boot: Boot, wall_clock: WallClock, observers: list[InvocationObserver]) -> InvocationTracker:
+        return InvocationTracker(
+            now_ns=wall_clock,
+            sandbox_started_ns=boot.started_ns,
+            observers=observers,
+            has_invoke_events=not self.function.is_managed,
+        )
+
+    def _tags(self) -> TagSet:
+        config = self.config
+        return function_tags(
+            self.function,
+            agent_version=version,
+            env=config.env,
+            service=config.service,
+            version=config.version,
+            tags=config.tags,
+        )
+
+    def _is_in_trouble(self) -> bool:
+        return any(fanout.is_in_trouble for fanout in self.fanouts.values())
+
+
+class _FirstInvocation(InvocationObserver):
+    """Learns at the first invocation what could not be known before."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def on_invoke(self, invocation: Invocation) -> None:
+        if invocation.is_first:
+            self._agent.enhanced.set_runtime(find_runtime_name())
+            self._agent.complete_account(invocation.arn or "")
+
+
+def assemble(config: Config, registration: Registration, boot: Boot, source: EventSource) -> Agent:
+    """The agent of this process's environment."""
+    function = read_function(os.environ, registration)
+    return Agent(config, function=function, boot=boot, source=source, environ=os.environ)
+
+
+def _compressor(level: int) -> Compressor:
+    return Compressor(Coding.ZSTD, level) if level else Compressor(Coding.IDENTITY)
+
+
+def _listeners(boot: Boot, purpose: str) -> list[trio.SocketListener]:
+    sock = boot.sockets.get(purpose)
+    return [trio.SocketListener(_trio_socket(sock))] if sock is not None else []
+
+
+def _datagram_sockets(boot: Boot) -> list[trio.socket.SocketType]:
+    sock = boot.sockets.get("dogstatsd")
+    return [_trio_socket(sock)] if sock is not None else []
+
+
+def _trio_socket(sock: Any) -> trio.socket.SocketType:
+    """A second handle on a socket bound in stage 0; the first stays open, for the next agent should this one die."""
+    with suppress(OSError):
+        sock.setblocking(False)
+    return trio.socket.fromfd(sock.fileno(), sock.family, sock.type)
+
+
+def _fields(function: LambdaFunction) -> dict[str, Any]:
+    return {name: getattr(function, name) for name in function.__struct_fields__}

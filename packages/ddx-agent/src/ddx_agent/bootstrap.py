@@ -1,0 +1,151 @@
+"""Stage 0 of a cold start: bind the sockets, register, fork the agent, and stay behind as its keeper.
+
+Rule: nothing is imported here that costs milliseconds. Lambda starts the function's runtime only when every extension has
+registered, so each one spent before that is paid by every user. The standard library's `socket` alone costs five.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import sys
+import time
+
+from ddx_core.loopback import render_request, split_host_port
+
+extension_name = "datadog-agent"
+managed_instances = "lambda-managed-instances"
+
+# As much as the kernel gives an unprivileged process (it caps at net.core.rmem_max): bursts must not be lost while the
+# agent is still being imported, or busy.
+datagram_buffer_bytes = 8 << 20
+
+
+class Boot:
+    """What stage 0 hands to the agent.
+
+    `sockets` are bound by purpose (`lifecycle`, `telemetry`, `traces`, `dogstatsd`); one that is missing could not be bound
+    and `troubles` says why. `lives` counts the agents that this sandbox had before.
+    """
+
+    __slots__ = ("link", "lives", "sockets", "started_ns", "troubles")
+
+    def __init__(self) -> None:
+        self.started_ns = time.time_ns()
+        self.sockets: dict[str, _socket.socket] = {}
+        self.troubles: list[str] = []
+        self.link: _socket.socket | None = None
+        self.lives = 0
+
+
+class Port:
+    """One listener: its purpose, default number, the variables that may change number and host (the first that is set)."""
+
+    __slots__ = ("default", "host", "is_datagram", "purpose", "variables")
+
+    def __init__(self, purpose: str, default: int, variables: tuple[str, ...], host: str, *, is_datagram: bool) -> None:
+        self.purpose = purpose
+        self.default = default
+        self.variables = variables
+        self.host = host
+        self.is_datagram = is_datagram
+
+
+loopback = "127.0.0.1"
+ports = (
+    Port("lifecycle", 8124, ("DDX_LIFECYCLE_PORT",), loopback, is_datagram=False),
+    Port("dogstatsd", 8125, ("DD_DOGSTATSD_PORT",), loopback, is_datagram=True),
+    Port("traces", 8126, ("DD_APM_RECEIVER_PORT",), loopback, is_datagram=False),
+    # Lambda posts telemetry to the sandbox's own address (sandbox.localdomain), which need not be the loopback one.
+    Port(
+        "telemetry", 8999, ("DDX_TELEMETRY_PORT",), os.environ.get("DDX_TELEMETRY_HOST") or "0.0.0.0", is_datagram=False
+    ),  # noqa: S104
+)
+
+
+def port_number(port: Port) -> tuple[int, str | None]:
+    """The number to bind, and a complaint when a variable's value is no port."""
+    for variable in port.variables:
+        text = os.environ.get(variable, "").strip()
+        if not text:
+            continue
+        if text.isascii() and text.isdigit() and int(text) < 65536:
+            return int(text), None
+        return port.default, f"{variable} is no port number (0 to 65535): {port.default} is used"
+    return port.default, None
+
+
+def bind(port: Port, number: int) -> _socket.socket:
+    """A bound (and listening) socket. Raises OSError."""
+    kind = _socket.SOCK_DGRAM if port.is_datagram else _socket.SOCK_STREAM
+    sock = _socket.socket(_socket.AF_INET, kind | _socket.SOCK_CLOEXEC)
+    try:
+        if port.is_datagram:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, datagram_buffer_bytes)
+        else:
+            # After a timeout the sockets of the process before may still linger.
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        sock.bind((port.host, number))
+        if not port.is_datagram:
+            sock.listen(512)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def bind_all(boot: Boot) -> None:
+    for port in ports:
+        number, complaint = port_number(port)
+        if complaint:
+            boot.troubles.append(complaint)
+        try:
+            boot.sockets[port.purpose] = bind(port, number)
+        except OSError as error:
+            boot.troubles.append(
+                f"port {number} ({port.purpose}) cannot be bound: {error.strerror}; going on without it"
+            )
+
+
+def registration_request(address: str) -> bytes:
+    is_managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == managed_instances
+    body = b'{"events":["SHUTDOWN"]}' if is_managed else b'{"events":["INVOKE","SHUTDOWN"]}'
+    headers = {
+        "Lambda-Extension-Name": extension_name,
+        "Lambda-Extension-Accept-Feature": "accountId",
+        "Content-Type": "application/json",
+    }
+    return render_request("POST", address, "/2020-01-01/extension/register", headers, body)
+
+
+def run_extension() -> int:
+    """The whole life of `ddx extension`; returns the exit code of the keeper, or of the agent in the forked process."""
+    boot = Boot()
+    address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
+    if not address:
+        sys.stderr.write(
+            "ddx extension: AWS_LAMBDA_RUNTIME_API is not set. Lambda starts this command itself from /opt/extensions; "
+            "on a laptop use `ddx local FOLDER`.\n"
+        )
+        return 2
+    # A user's PYTHONDONTWRITEBYTECODE is meant for the function: without cached byte-code every start here takes twice as long.
+    sys.dont_write_bytecode = False
+    bind_all(boot)
+    registering = send_request(address, registration_request(address))
+    from ddx_agent.keeper import Keeper
+
+    return Keeper(boot, address, registering).run()
+
+
+def send_request(address: str, request: bytes) -> _socket.socket | None:
+    """A connection to the Lambda APIs with the request on its way, or None when nobody takes it there."""
+    host, number = split_host_port(address)
+    family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
+    sock = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        sock.connect((host, number))
+        sock.sendall(request)
+    except OSError:
+        sock.close()
+        return None
+    return sock

@@ -1,0 +1,60 @@
+"""The commands of `ddx` other than `extension`: which there are, their options, and where each lives."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+from ddx_agent import version
+
+AsyncCommand = Callable[[argparse.Namespace], Awaitable[int]]
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="ddx", description="The Datadog serverless agent in Python.")
+    parser.add_argument("--version", action="version", version=f"ddx {version}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("extension", help="run as a Lambda extension (Lambda starts this itself)")
+    local = commands.add_parser("local", help="run a function in a local Lambda, with everything it sends made visible")
+    intake = commands.add_parser("intake", help="run only the embedded intake, for any Datadog agent or tracer")
+    config = commands.add_parser("config", help="show the effective configuration of this environment")
+    config.add_argument("--json", action="store_true", help="for programs")
+    run_by_name: dict[str, AsyncCommand] = {}
+    missing = ""
+    try:
+        from ddx_agent.local import intake_command, run
+    except ImportError as error:
+        # The Lambda layer leaves the local platform out.
+        missing = str(error)
+    else:
+        run.add_arguments(local)
+        intake_command.add_arguments(intake)
+        run_by_name = {"local": run.run_local, "intake": intake_command.run_intake}
+    options = parser.parse_args(arguments)
+    if options.command == "config":
+        return _show_config(as_json=options.json)
+    command = run_by_name.get(options.command)
+    if command is None:
+        sys.stderr.write(f"ddx {options.command}: install the extra, pip install 'ddx-agent[local]' ({missing})\n")
+        return 2
+    return _run(command, options)
+
+
+def _run(command: AsyncCommand, options: argparse.Namespace) -> int:
+    import trio
+
+    try:
+        return trio.run(command, options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _show_config(*, as_json: bool) -> int:
+    from ddx_agent.config import load_config
+    from ddx_agent.config.explain import explain
+
+    loaded = load_config(os.environ)
+    sys.stdout.write(explain(loaded, as_json=as_json))
+    return 0

@@ -1,0 +1,7 @@
+"""Settings: the only place that reads them, and the only one that knows pydantic."""
+
+from .load import Loaded, load_config
+from .parse import Complaint
+from .schema import Config
+
+__all__ = ["Complaint", "Config", "Loaded", "load_config"]

@@ -1,0 +1,59 @@
+"""The environment → Config. A bad value is named and replaced by its default; nothing in here can fail or stop the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from .parse import Complaint
+from .schema import Config, Setting, settings_of
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """`sources` tells for every field which variable gave its value; a field that is missing has its default."""
+
+    config: Config
+    complaints: tuple[Complaint, ...]
+    sources: dict[str, str]
+
+
+def load_config(environ: Mapping[str, str]) -> Loaded:
+    """Read every setting from `environ`. Names count in any letter case; DATADOG_ is another spelling of DD_."""
+    by_name = _normalise(environ)
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    complaints: list[Complaint] = []
+    for field, setting in settings_of(Config).items():
+        found = _read(setting, by_name, complaints)
+        if found is not None:
+            sources[field], values[field] = found
+    config = Config.model_validate(values)
+    return Loaded(config, tuple(complaints), sources)
+
+
+def _read(setting: Setting, by_name: Mapping[str, str], complaints: list[Complaint]) -> tuple[str, object] | None:
+    for variable in setting.variables:
+        written = by_name.get(variable)
+        if written is None or not written.strip():
+            continue
+        try:
+            value = setting.parse(written)
+        except ValueError as error:
+            complaints.append(Complaint(variable, str(error), "the default is used"))
+            continue
+        if value is not None:
+            return variable, value
+    return None
+
+
+def _normalise(environ: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    # DD_ is stronger than DATADOG_, and the exact spelling than another letter case: the strongest is written last.
+    for name in sorted(environ, key=lambda name: (name.startswith("DD"), name == name.upper())):
+        upper = name.upper()
+        if upper.startswith("DATADOG_"):
+            upper = "DD_" + upper.removeprefix("DATADOG_")
+        if upper.startswith(("DD_", "DDX_")):
+            found[upper] = environ[name]
+    return found

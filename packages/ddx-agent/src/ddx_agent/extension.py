@@ -1,0 +1,177 @@
+"""The agent's process, from the fork to its end: stage 1 of the cold start, the life, the shutdown.
+
+Whatever goes wrong in here, the keeper answers Lambda; the worst that may happen is that nothing is collected.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+
+import trio
+from ddx_core import log
+from ddx_core.clock import now_ns, ns_per_ms
+from ddx_core.http import serve_http
+from ddx_core.lifecycle import ExtensionsClient, Shutdown, schema_versions, subscribe
+from ddx_core.pipeline import FlushKind, start_contained
+from ddx_core.spool import Spool
+
+from ddx_agent.assemble import Agent, assemble
+from ddx_agent.bootstrap import Boot, bind, port_number, ports
+from ddx_agent.config import load_config
+from ddx_agent.environment import managed_instances
+from ddx_agent.link import KeeperLink
+from ddx_agent.own_log import start_own_log
+from ddx_agent.status import report_accounts
+
+# SIGKILL comes at the deadline: everything must be over a little before.
+shutdown_margin_s = 0.15
+last_telemetry_quiet_s = 0.1
+last_telemetry_limit_s = 0.3
+retry_bind_s = (0.05, 0.1)
+
+
+def run_agent(boot: Boot) -> int:
+    """Never raises. A start-up that fails tells the keeper to be idle, says why once, and ends with code 3."""
+    try:
+        return trio.run(_live, boot)
+    except BaseException as error:
+        start_own_log("error")
+        log.error("agent_failed", exc_info=error, consequence="nothing is collected; the function is not affected")
+        if boot.link is not None:
+            try:
+                boot.link.send(b"I")
+            except OSError:
+                return 3
+        return 3
+
+
+async def _live(boot: Boot) -> int:
+    loaded = load_config(os.environ)
+    config = loaded.config
+    start_own_log(config.log_level)
+    _rebind(boot)
+    for trouble in boot.troubles:
+        log.warning("start_trouble", about=trouble)
+    for complaint in loaded.complaints:
+        log.warning(
+            "setting_ignored", about=complaint.variable, problem=complaint.problem, instead=complaint.used_instead
+        )
+    if config.api_key is None:
+        log.warning("api_key_missing", variable="DD_API_KEY", consequence="data waits in bounded buffers")
+
+    assert boot.link is not None
+    link = KeeperLink(trio.socket.from_stdlib_socket(socket.socket(fileno=os.dup(boot.link.fileno()))))
+    registration = await link.registration()
+    agent = assemble(config, registration, boot, link)
+    spool = Spool(config.spool_dir, max_bytes=config.spool_bytes)
+
+    async with trio.open_nursery() as life:
+        life.start_soon(link.beat)
+        async with trio.open_nursery() as receiving:
+            for pipeline in agent.pipelines:
+                await start_contained(receiving, pipeline)
+            await receiving.start(serve_http, agent.endpoint_listeners, agent.endpoints.routes())
+            await receiving.start(serve_http, agent.telemetry_listeners, agent.telemetry.routes())
+            agent.mode.has_telemetry = await _subscribe(agent, boot, registration.identifier)
+            if agent.mode.has_telemetry:
+                await link.telemetry_subscribed()
+            agent.status.state = "running"
+            life.start_soon(agent.flusher.serve_background)
+            life.start_soon(_warm_up, agent, spool)
+            log.debug("agent_ready", ms=round((now_ns() - boot.started_ns) / ns_per_ms, 1))
+            shutdown = await agent.mode.run()
+            agent.status.state = "stopping"
+            deadline = _deadline(shutdown)
+            agent.tracker.shutdown(shutdown)
+            await _take_in_the_last(agent, deadline)
+            receiving.cancel_scope.cancel("shutdown")
+        await agent.flusher.wait_for(FlushKind.FINAL, seconds=max(0.02, deadline - trio.current_time()))
+        life.cancel_scope.cancel("shutdown")
+    _keep_the_rest(agent, spool, shutdown)
+    agent.status.state = "stopped"
+    log.debug("agent_ended", reason=shutdown.reason)
+    report_accounts(agent.status, config.accounts_file)
+    with trio.move_on_after(0.05, shield=True):
+        await agent.client.aclose()
+    sys.stdout.flush()
+    return 0
+
+
+async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:
+    if not agent.telemetry_listeners:
+        return False
+    if boot.lives:
+        # The agent before this one subscribed, and its listening socket is ours now.
+        return True
+    client = ExtensionsClient(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""), identifier=identifier)
+    is_managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == managed_instances
+    types = ("platform", "function", "extension") if agent.config.are_logs_enabled else ("platform",)
+    port = agent.telemetry_listeners[0].socket.getsockname()[1]
+    schema = await subscribe(
+        client, port=port, types=types, schemas=schema_versions[:1] if is_managed else schema_versions
+    )
+    return schema is not None
+
+
+async def _warm_up(agent: Agent, spool: Spool) -> None:
+    """What every first flush needs, done while the runtime boots: after `next` was asked for, before the function begins."""
+    await trio.lowlevel.checkpoint()
+    agent.client.warm_up(tls=agent.needs_tls)
+    spooled = spool.take()
+    if spooled:
+        log.info("spool_restored", payloads=len(spooled), items=sum(each.payload.items for each in spooled))
+        agent.restore(spooled)
+
+
+def _rebind(boot: Boot) -> None:
+    """After a reset the process before may still have held a port in the first milliseconds: try those again."""
+    missing = [port for port in ports if port.purpose not in boot.sockets]
+    for pause_s in retry_bind_s if missing else ():
+        for port in list(missing):
+            number, _ = port_number(port)
+            try:
+                boot.sockets[port.purpose] = bind(port, number)
+            except OSError:
+                continue
+            missing.remove(port)
+            boot.troubles = [trouble for trouble in boot.troubles if f"({port.purpose})" not in trouble]
+        if not missing:
+            return
+        time.sleep(pause_s)
+
+
+def _deadline(shutdown: Shutdown) -> float:
+    """The platform's deadline as absolute Trio time, with a margin; two seconds when it names none."""
+    left_s = shutdown.deadline_ms / 1000 - now_ns() / (1000 * ns_per_ms) if shutdown.deadline_ms else 2.0
+    return trio.current_time() + max(0.05, min(left_s, 60.0) - shutdown_margin_s)
+
+
+async def _take_in_the_last(agent: Agent, deadline: float) -> None:
+    """Flush what there is while the last telemetry (the report of the invocation before, an end by timeout) still comes in."""
+    left_s = deadline - trio.current_time()
+    async with trio.open_nursery() as nursery:
+        if agent.mode.has_telemetry:
+            nursery.start_soon(_until_quiet, agent, min(last_telemetry_limit_s, left_s / 3))
+        await agent.flusher.wait_for(FlushKind.FINAL, seconds=left_s * 0.75)
+
+
+async def _until_quiet(agent: Agent, limit_s: float) -> None:
+    with trio.move_on_after(limit_s):
+        while True:
+            seen = agent.telemetry.batches
+            await trio.sleep(last_telemetry_quiet_s)
+            if agent.telemetry.batches == seen:
+                return
+
+
+def _keep_the_rest(agent: Agent, spool: Spool, shutdown: Shutdown) -> None:
+    """After a timeout or a crash the sandbox lives on with the same /tmp: what could not be sent waits there."""
+    if shutdown.reason == "spindown":
+        return
+    unsent = agent.unsent()
+    if unsent:
+        result = spool.write(unsent)
+        log.info("spool_written", payloads=len(unsent), result=result)

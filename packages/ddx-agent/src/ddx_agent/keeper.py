@@ -1,0 +1,342 @@
+"""The keeper: the process that registered. It holds the `next` call, forks the agent and outlives it.
+
+Lambda fails the invocation when a registered extension process ends, or never asks for its next event. So what registered
+does nothing that can go wrong: it passes events on to the agent and asks for the next one when the agent says so, when
+the agent has died or hangs, and shortly before the invocation's deadline whatever the agent does.
+
+Frames on the link (one message each; the first byte is the kind):
+  keeper → agent   R registration (identifier, NUL, JSON)   E event (JSON)   F next failed for good (reason)
+  agent → keeper   N ready for the next event   H heartbeat   T telemetry is subscribed   I cannot run: be idle
+
+Rules: standard library only, synchronous, no data of the user's in here.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import select
+import sys
+import time
+from _signal import SIGKILL
+
+from ddx_core.loopback import Answer, AnswerReader, LoopbackError, render_request
+
+from ddx_agent.bootstrap import Boot, registration_request, send_request
+
+sigkill = 9  # `import signal` would cost more than all of this module
+tick_ms = 500
+# Ticks of a running process without a heartbeat: a freeze, however long, counts as one. At Lambda's smallest CPU share
+# (0.07 of a core) an honest piece of work takes up to two seconds.
+hung_after_ticks = 10
+# When the agent has not asked for the next event by then, the keeper does: Lambda must see every extension ready before
+# the function's deadline, or it calls the invocation a timeout.
+deadline_margin_ms = 150
+max_lives = 4
+register_tries = 3
+next_tries = 20
+
+
+def say(level: str, text: str) -> None:
+    """One line in the form of the agent's own log."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    os.write(1, f'{{"status":"{level}","message":"DD_EXTENSION | {level} | {escaped}"}}\n'.encode())
+
+
+class Keeper:
+    def __init__(self, boot: Boot, address: str, registering: _socket.socket | None) -> None:
+        self._boot = boot
+        self._address = address
+        self._registering = registering
+        self._registration = b""
+        self._identifier = ""
+        self._agent_pid = 0
+        self._link: _socket.socket | None = None
+        self._is_idle = False
+        self._lives = 0
+        self._has_telemetry = False
+        self._next: _socket.socket | None = None
+        self._next_reader = AnswerReader()
+        self._next_failures = 0
+        # The event the agent is working on, until it asks for the next one.
+        self._owed: bytes | None = None
+        self._silent_ticks = 0
+        self._invoke_deadline_ms = 0
+        self._exit_by_ms = 0
+
+    def run(self) -> int:
+        is_agent, code = self._start_agent()
+        if is_agent:
+            return code
+        if not self._register():
+            self._kill_agent()
+            return 1
+        self._send_to_agent(b"R" + self._registration)
+        while True:
+            ended = self._turn()
+            if ended is not None:
+                return ended
+            if self._agent_pid == 0 and not self._is_idle and self._lives < max_lives and not self._exit_by_ms:
+                is_agent, code = self._start_agent()
+                if is_agent:
+                    return code
+                self._send_to_agent(b"R" + self._registration)
+
+    # --- the agent ----------------------------------------------------------------------------------------------------
+
+    def _start_agent(self) -> tuple[bool, int]:
+        """Fork. In the agent: (True, its exit code) once it has ended; in the keeper: (False, 0)."""
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+        sys.stdout.flush()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            say(
+                "ERROR",
+                f"the agent cannot be forked ({error.strerror}): nothing is collected, the function runs",
+            )
+            ours.close()
+            theirs.close()
+            self._is_idle = True
+            return False, 0
+        if pid:
+            theirs.close()
+            self._agent_pid, self._link = pid, ours
+            self._lives += 1
+            self._silent_ticks = 0
+            return False, 0
+        ours.close()
+        for sock in (self._registering, self._next):
+            if sock is not None:
+                sock.close()
+        self._boot.link = theirs
+        self._boot.lives = self._lives
+        return True, _run_agent(self._boot)
+
+    def _send_to_agent(self, frame: bytes) -> None:
+        if self._link is None:
+            return
+        try:
+            self._link.sendall(frame)
+        except OSError:
+            self._agent_died()
+
+    def _agent_died(self) -> None:
+        """Its end of the link is closed: learn how it ended and take over what it owed."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        status = 0
+        if self._agent_pid:
+            try:
+                _, status = os.waitpid(self._agent_pid, 0)
+            except OSError:
+                status = 0
+            self._agent_pid = 0
+        if self._exit_by_ms or self._is_idle:
+            return
+        how = f"signal {status & 0x7F}" if status & 0x7F else f"exit code {status >> 8}"
+        what = "a new one is started" if self._lives < max_lives else "none is started any more"
+        say(
+            "ERROR",
+            f"the agent process died ({how}); {what}. What it had not sent is lost, the function is not affected",
+        )
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Nobody will ask for the next event: do it."""
+        self._owed = None
+        self._ask_next()
+
+    def _kill_agent(self) -> None:
+        if self._agent_pid:
+            try:
+                os.kill(self._agent_pid, sigkill)
+            except OSError:
+                return
+            self._agent_died()
+
+    def _from_agent(self) -> None:
+        link = self._link
+        assert link is not None
+        try:
+            frame = link.recv(65536)
+        except OSError:
+            frame = b""
+        kind = frame[:1]
+        self._silent_ticks = 0
+        if not kind:
+            self._agent_died()
+        elif kind == b"N":
+            self._owed = None
+            self._ask_next()
+        elif kind == b"T":
+            self._has_telemetry = True
+        elif kind == b"I":
+            self._is_idle = True
+            self._take_over()
+
+    # --- Lambda -------------------------------------------------------------------------------------------------------
+
+    def _register(self) -> bool:
+        reason = "nobody listens at AWS_LAMBDA_RUNTIME_API"
+        for attempt in range(register_tries):
+            if attempt:
+                time.sleep(0.1 * attempt)
+                self._registering = send_request(self._address, registration_request(self._address))
+            sock, self._registering = self._registering, None
+            if sock is None:
+                continue
+            try:
+                answer = _read_answer(sock)
+            except (OSError, LoopbackError) as error:
+                reason = str(error)
+                continue
+            finally:
+                sock.close()
+            identifier = answer.headers.get("lambda-extension-identifier", "")
+            if answer.status == 200 and identifier:
+                self._identifier = identifier
+                self._registration = identifier.encode() + b"\0" + answer.body
+                return True
+            reason = f"status {answer.status}: {answer.body[:300].decode('utf-8', 'replace').strip()}"
+            if 400 <= answer.status < 500:
+                break
+        say("ERROR", f"Lambda did not register this extension ({reason}); the process ends with code 1")
+        return False
+
+    def _ask_next(self) -> None:
+        """Call next, unless a call is pending already or the environment is shutting down."""
+        if self._next is not None or self._exit_by_ms:
+            return
+        headers = {"Lambda-Extension-Identifier": self._identifier}
+        sock = send_request(
+            self._address, render_request("GET", self._address, "/2020-01-01/extension/event/next", headers)
+        )
+        if sock is None:
+            self._next_failed("nobody listens at AWS_LAMBDA_RUNTIME_API")
+            return
+        self._next_reader = AnswerReader()
+        self._next = sock
+
+    def _from_next(self) -> None:
+        sock = self._next
+        assert sock is not None
+        try:
+            answer = self._next_reader.feed(sock.recv(65536))
+        except (OSError, LoopbackError) as error:
+            self._close_next()
+            self._next_failed(str(error))
+            return
+        if answer is None:
+            return
+        self._close_next()
+        if not 200 <= answer.status < 300:
+            self._next_failed(f"status {answer.status}: {answer.body[:300].decode('utf-8', 'replace').strip()}")
+            return
+        self._next_failures = 0
+        self._event(answer.body)
+
+    def _close_next(self) -> None:
+        if self._next is not None:
+            self._next.close()
+            self._next = None
+
+    def _next_failed(self, reason: str) -> None:
+        """Try again with growing pauses; in the end treat it as a shutdown, so that what is held still leaves."""
+        self._next_failures += 1
+        if self._next_failures == 1:
+            say("WARN", f"next failed ({reason}); trying again")
+        if self._next_failures < next_tries:
+            time.sleep(min(0.02 * self._next_failures, 0.2))
+            self._ask_next()
+            return
+        say("ERROR", f"next failed {next_tries} times ({reason}); shutting down")
+        self._exit_by_ms = _now_ms() + 2000
+        self._send_to_agent(b"F" + reason.encode())
+
+    def _event(self, body: bytes) -> None:
+        deadline_ms = _number_in(body, b'"deadlineMs"')
+        if b'"SHUTDOWN"' in body:
+            self._exit_by_ms = deadline_ms or _now_ms() + 2000
+            self._send_to_agent(b"E" + body)
+            return
+        if self._link is None:
+            self._ask_next()
+            return
+        self._owed = body
+        self._silent_ticks = 0
+        self._invoke_deadline_ms = deadline_ms
+        self._send_to_agent(b"E" + body)
+
+    # --- one turn -----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> int | None:
+        """Wait for something to happen and handle it; the exit code once the environment is over."""
+        if self._exit_by_ms and (self._link is None or _now_ms() >= self._exit_by_ms):
+            self._kill_agent()
+            return 0
+        poll = select.poll()
+        if self._link is not None:
+            poll.register(self._link.fileno(), select.POLLIN)
+        if self._next is not None:
+            poll.register(self._next.fileno(), select.POLLIN)
+        ready = poll.poll(self._patience_ms())
+        if not ready:
+            self._tick()
+        for number, _ in ready:
+            if self._link is not None and number == self._link.fileno():
+                self._from_agent()
+            elif self._next is not None and number == self._next.fileno():
+                self._from_next()
+        return None
+
+    def _patience_ms(self) -> int | None:
+        if self._exit_by_ms:
+            return max(0, self._exit_by_ms - _now_ms())
+        if self._owed is None:
+            return None
+        left = self._invoke_deadline_ms - deadline_margin_ms - _now_ms() if self._invoke_deadline_ms else tick_ms
+        return max(0, min(tick_ms, left))
+
+    def _tick(self) -> None:
+        if self._owed is None:
+            return
+        self._silent_ticks += 1
+        if self._silent_ticks >= hung_after_ticks:
+            say(
+                "ERROR",
+                f"the agent process has not answered for {hung_after_ticks * tick_ms // 1000} s and is replaced",
+            )
+            self._kill_agent()
+        elif self._invoke_deadline_ms and _now_ms() >= self._invoke_deadline_ms - deadline_margin_ms:
+            self._take_over()
+
+
+def _run_agent(boot: Boot) -> int:
+    """The forked process: everything heavy begins here."""
+    from ddx_agent.extension import run_agent
+
+    return run_agent(boot)
+
+
+def _read_answer(sock: _socket.socket) -> Answer:
+    reader = AnswerReader()
+    while True:
+        answer = reader.feed(sock.recv(65536))
+        if answer is not None:
+            return answer
+
+
+def _number_in(body: bytes, name: bytes) -> int:
+    """The whole number behind `name` in a JSON text, or 0: two fields do not warrant a JSON library here."""
+    _, found, rest = body.partition(name)
+    digits = rest.lstrip(b" \t\r\n:")
+    end = 0
+    while end < len(digits) and digits[end : end + 1].isdigit():
+        end += 1
+    return int(digits[:end]) if found and end else 0
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,162 @@
+"""On-demand mode: one invocation at a time, the sandbox frozen in between.
+
+Rules of this file:
+- Until this loop asks for the next event, Lambda bills the invocation. So nothing here waits without a bound: for the end of
+  the invocation at most until shortly before its deadline, for a flush at most `max_added_s`.
+- Nobody waits for telemetry that will not come (`has_telemetry`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+from ddx_core import log
+from ddx_core.clock import WallClock, ns_per_ms
+from ddx_core.flush import Cadence, Decision, FlushPlan, Strategy, plan
+from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
+from ddx_core.lifecycle import Invoke, Report, RuntimeDone, Shutdown
+from ddx_core.pipeline import FlushKind
+
+from ddx_agent.link import EventSource
+
+from .elapsed import Elapsed
+from .flusher import Flusher
+
+# Asking for the next event must be done this long before the function's deadline; the keeper steps in after that.
+ask_before_deadline_s = 0.3
+# A function that is about to time out takes its data along if a flush starts this long before.
+flush_before_deadline_s = 1.2
+without_telemetry_tick_s = 1.0
+
+
+class EndOfInvocation(InvocationObserver):
+    """Knows which invocations have ended, by whatever tells first: runtimeDone, its report, or the function's library."""
+
+    def __init__(self) -> None:
+        self._ended: deque[str] = deque(maxlen=64)
+        self._waited_for: tuple[str, trio.Event] | None = None
+
+    def on_runtime_done(self, invocation: Invocation, event: RuntimeDone) -> None:
+        self.tell(invocation.request_id)
+
+    def on_report(self, invocation: Invocation, event: Report) -> None:
+        self.tell(invocation.request_id)
+
+    def tell(self, request_id: str) -> None:
+        self._ended.append(request_id)
+        if self._waited_for is not None and self._waited_for[0] == request_id:
+            self._waited_for[1].set()
+
+    async def wait(self, request_id: str) -> None:
+        if request_id in self._ended:
+            return
+        self._waited_for = (request_id, trio.Event())
+        await self._waited_for[1].wait()
+
+
+class OnDemand:
+    """`run` returns the SHUTDOWN event. `added_ms` keeps what recent invocations were held up after their end."""
+
+    name = "on-demand"
+
+    def __init__(
+        self,
+        *,
+        source: EventSource,
+        tracker: InvocationTracker,
+        ends: EndOfInvocation,
+        flusher: Flusher,
+        strategy: Strategy,
+        elapsed: Elapsed,
+        wall_clock: WallClock,
+        max_added_s: float,
+    ) -> None:
+        self._source = source
+        self._tracker = tracker
+        self._ends = ends
+        self._flusher = flusher
+        self._strategy = strategy
+        self._elapsed = elapsed
+        self._wall_clock = wall_clock
+        self._max_added_s = max_added_s
+        self._cadence = Cadence()
+        self._current: Invocation | None = None
+        self._tick_s = without_telemetry_tick_s
+        self.has_telemetry = False
+        self.added_ms: deque[float] = deque(maxlen=100)
+
+    async def run(self) -> Shutdown:
+        """Handle invocations until the environment ends. `has_telemetry` must be settled before."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._flush_within_long_invocations)
+            while True:
+                event = await self._source.next()
+                if isinstance(event, Shutdown):
+                    nursery.cancel_scope.cancel("shutdown")
+                    return event
+                await self._invocation(event)
+
+    async def flush_at_end(self) -> None:
+        """The function's library says that the invocation is over and waits for the data to leave (`/lambda/flush`)."""
+        await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._max_added_s)
+        if self._current is not None:
+            self._ends.tell(self._current.request_id)
+
+    async def _invocation(self, event: Invoke) -> None:
+        self._current = invocation = self._tracker.invoke(event)
+        now_ms = self._elapsed.ms()
+        self._cadence.record(now_ms)
+        planned = plan(self._strategy, self._cadence, now_ms=now_ms, last_flush_ms=self._flusher.last_ms)
+        log.debug("invocation_began", request_id=event.request_id, decision=planned.decision.name)
+        if self._flusher.is_in_trouble():
+            # Blocking flushes pass the failing endpoint by; while the function runs it can be tried at no one's cost.
+            self._flusher.start_in_background()
+        if not self.has_telemetry:
+            self._tick_s = without_telemetry_tick_s
+            self._flusher.start_in_background()
+            return
+        self._tick_s = planned.tick_ms / 1000
+        match planned.decision:
+            case Decision.AT_END:
+                await self._flush_at_end_of(invocation, planned)
+            case Decision.NOW_AND_WAIT:
+                await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._seconds_left(self._max_added_s))
+            case Decision.NOW_IN_BACKGROUND:
+                self._flusher.start_in_background()
+            case Decision.NOT_NOW:
+                pass
+
+    async def _flush_at_end_of(self, invocation: Invocation, planned: FlushPlan) -> None:
+        patience_s = self._seconds_left(None)
+        with trio.move_on_after(max(0.0, patience_s - flush_before_deadline_s)) as scope:
+            await self._ends.wait(invocation.request_id)
+        if scope.cancelled_caught:
+            # The deadline is near. Save what there is now, in parallel with the function, and go on waiting for its end.
+            self._flusher.start_in_background()
+            with trio.move_on_after(self._seconds_left(None)) as scope:
+                await self._ends.wait(invocation.request_id)
+        if scope.cancelled_caught:
+            log.debug("end_of_invocation_not_seen", request_id=invocation.request_id)
+            return
+        ended = trio.current_time()
+        await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._seconds_left(self._max_added_s))
+        self.added_ms.append(round((trio.current_time() - ended) * 1000, 2))
+
+    def _seconds_left(self, at_most: float | None) -> float:
+        """Until the next event must have been asked for; without a deadline, and at most, `at_most` (or 15 min)."""
+        limit = 900.0 if at_most is None else at_most
+        if self._current is None or not self._current.deadline_ms:
+            return limit
+        left_s = self._current.deadline_ms / 1000 - self._wall_clock() / (ns_per_ms * 1000) - ask_before_deadline_s
+        return max(0.0, min(limit, left_s))
+
+    async def _flush_within_long_invocations(self) -> None:
+        while True:
+            current = self._current
+            is_running = current is not None and (current.is_running or not self.has_telemetry)
+            due_s = self._tick_s - (self._elapsed.ms() - self._flusher.last_ms) / 1000
+            if is_running and due_s <= 0:
+                self._flusher.start_in_background()
+                due_s = self._tick_s
+            await trio.sleep(max(0.25, due_s) if is_running else self._tick_s)

@@ -1,0 +1,1 @@
+"""Lifecycle, buffers, HTTP and intake delivery for serverless telemetry, on Trio."""

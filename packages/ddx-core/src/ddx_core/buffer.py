@@ -1,0 +1,151 @@
+"""BoundedBuffer: a first-in first-out store, bounded in bytes, that is emptied by lease.
+
+Rules: every method is synchronous, so each is atomic under Trio and asyncio alike. An entry is in the buffer, or in a
+lease, or gone and counted; a lease that ends by an exception (cancellation included) puts its entries back in front, in
+order. Leased bytes still count against the bound.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Generic, TypeVar
+
+import msgspec
+
+from .stats import Account, Amount
+
+T = TypeVar("T")
+
+
+class WhenFull(Enum):
+    """What a put does when the bound is reached; its owner's choice."""
+
+    DROP_OLDEST = "drop_oldest"
+    REFUSE = "refuse"
+
+
+class Entry(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """`items` is how many of the account's items `value` stands for; `size` is its bytes."""
+
+    value: T
+    size: int
+    items: int
+
+
+class BufferStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    entries: int
+    items: int
+    bytes: int
+    leased_bytes: int
+    max_bytes: int
+
+
+class BoundedBuffer(Generic[T]):
+    """Holds at most `max_bytes`. What it has to drop is counted on `account` under the reason given here.
+
+    The buffer reports what it holds to the account; accepting and delivering are its users' business.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        max_bytes: int,
+        when_full: WhenFull = WhenFull.DROP_OLDEST,
+        full_reason: str = "buffer_full",
+    ) -> None:
+        self._account = account
+        self._max_bytes = max_bytes
+        self._when_full = when_full
+        self._full_reason = full_reason
+        self._entries: deque[Entry[T]] = deque()
+        self._bytes = 0
+        self._items = 0
+        self._leased_bytes = 0
+        self._leased_items = 0
+        account.held_by(self._held)
+
+    def put(self, value: T, *, size: int, items: int = 1) -> bool:
+        """Append. False: refused (buffer full, or the entry is larger than the whole buffer), and not counted here.
+
+        With DROP_OLDEST the oldest unleased entries make room and are counted as dropped; an entry that could never
+        fit, or for which leases leave no room, is then counted as dropped itself, and True is still returned.
+        """
+        if self._bytes + self._leased_bytes + size > self._max_bytes:
+            if self._when_full is WhenFull.REFUSE:
+                return False
+            while self._entries and self._bytes + self._leased_bytes + size > self._max_bytes:
+                self._drop(self._take())
+            if self._leased_bytes + size > self._max_bytes:
+                self._account.drop(self._full_reason, items, size)
+                return True
+        self._entries.append(Entry(value, size, items))
+        self._bytes += size
+        self._items += items
+        return True
+
+    def has_room(self, size: int = 1) -> bool:
+        return self._bytes + self._leased_bytes + size <= self._max_bytes
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @contextmanager
+    def lease(self, *, max_bytes: int | None = None, max_entries: int | None = None) -> Generator[list[Entry[T]]]:
+        """Take entries from the front: at most `max_entries`, and as many as fit `max_bytes` (always at least one).
+
+        Normal exit: they are gone (whoever handled them has counted them). By exception: they are back in front; the
+        bound holds then too: if newer entries took the room, the oldest go first, counted.
+        """
+        taken: list[Entry[T]] = []
+        size = 0
+        items = 0
+        while self._entries and (max_entries is None or len(taken) < max_entries):
+            if taken and max_bytes is not None and size + self._entries[0].size > max_bytes:
+                break
+            entry = self._take()
+            size += entry.size
+            items += entry.items
+            taken.append(entry)
+        leased = list(taken)
+        self._leased_bytes += size
+        self._leased_items += items
+        try:
+            yield taken
+        except BaseException:
+            self._leased_bytes -= size
+            self._leased_items -= items
+            self._put_back(leased)
+            raise
+        self._leased_bytes -= size
+        self._leased_items -= items
+
+    def statistics(self) -> BufferStatistics:
+        return BufferStatistics(
+            entries=len(self._entries),
+            items=self._items + self._leased_items,
+            bytes=self._bytes,
+            leased_bytes=self._leased_bytes,
+            max_bytes=self._max_bytes,
+        )
+
+    def _take(self) -> Entry[T]:
+        entry = self._entries.popleft()
+        self._bytes -= entry.size
+        self._items -= entry.items
+        return entry
+
+    def _put_back(self, entries: list[Entry[T]]) -> None:
+        self._entries.extendleft(reversed(entries))
+        for entry in entries:
+            self._bytes += entry.size
+            self._items += entry.items
+
+    def _drop(self, entry: Entry[T]) -> None:
+        self._account.drop(self._full_reason, entry.items, entry.size)
+
+    def _held(self) -> Amount:
+        return Amount(self._items + self._leased_items, self._bytes + self._leased_bytes)

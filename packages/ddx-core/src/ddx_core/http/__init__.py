@@ -1,0 +1,21 @@
+"""A small HTTP/1.1 server for listeners that anyone in the sandbox can reach: every size and time is limited."""
+
+from .message import Hangup, Headers, Request, Response, json, text
+from .routes import Handler, Oversize, Route, Routes
+from .server import Limits, open_tcp_listener, serve_http
+
+__all__ = [
+    "Handler",
+    "Hangup",
+    "Headers",
+    "Limits",
+    "Oversize",
+    "Request",
+    "Response",
+    "Route",
+    "Routes",
+    "json",
+    "open_tcp_listener",
+    "serve_http",
+    "text",
+]

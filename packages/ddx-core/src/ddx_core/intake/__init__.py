@@ -1,0 +1,26 @@
+"""Delivery to intakes: retrying, dual-shipping, bounded. Runs on Trio and on asyncio."""
+
+from .client import ClientSettings, IntakeClient, Outcome, Sent
+from .compress import Coding, Compressor
+from .fanout import EndpointQueue, Fanout, SpooledPayload, open_fanout
+from .payload import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
+from .retry import RetryPolicy
+
+__all__ = [
+    "ApiKey",
+    "ApiKeySource",
+    "ClientSettings",
+    "Coding",
+    "Compressor",
+    "Endpoint",
+    "EndpointQueue",
+    "Fanout",
+    "IntakeClient",
+    "Outcome",
+    "Payload",
+    "RetryPolicy",
+    "Sent",
+    "SpooledPayload",
+    "StaticKey",
+    "open_fanout",
+]

@@ -1,0 +1,31 @@
+"""Content codings for request bodies: identity, gzip, zstd. Each body is compressed once, for all endpoints."""
+
+from __future__ import annotations
+
+import gzip
+from enum import StrEnum
+
+import zstandard
+
+
+class Coding(StrEnum):
+    IDENTITY = "identity"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+class Compressor:
+    """Compresses with one coding at one level; zstd levels are 1 to 22, gzip 1 to 9 (levels outside are clamped)."""
+
+    def __init__(self, coding: Coding = Coding.ZSTD, level: int = 3) -> None:
+        self.coding = coding
+        self.level = max(1, min(level, 22 if coding is Coding.ZSTD else 9))
+        self._zstd = zstandard.ZstdCompressor(level=self.level) if coding is Coding.ZSTD else None
+
+    def compress(self, body: bytes) -> tuple[bytes, str | None]:
+        """The coded body and the value of Content-Encoding (None: send no such header)."""
+        if self._zstd is not None:
+            return self._zstd.compress(body), "zstd"
+        if self.coding is Coding.GZIP:
+            return gzip.compress(body, self.level, mtime=0), "gzip"
+        return body, None

@@ -1,0 +1,80 @@
+"""What an encoder hands over and where it may go. Pure."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+
+class ApiKey:
+    """A secret. Its text is shown by `value` alone, never by repr, str or formatting."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "ApiKey(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ApiKey) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+class ApiKeySource(Protocol):
+    """Where an endpoint's key comes from. Asked before every attempt, so that a renewed key reaches every signal."""
+
+    async def get(self) -> ApiKey | None:
+        """The key, or None while there is none (data then waits). Must not take long: resolving goes on elsewhere."""
+        ...
+
+    async def refused(self, key: ApiKey) -> bool:
+        """An intake answered 401 or 403 to this key. True: there is another one now, try again."""
+        ...
+
+
+class StaticKey:
+    """A key that never changes."""
+
+    def __init__(self, value: str | None) -> None:
+        self._key = ApiKey(value) if value else None
+
+    async def get(self) -> ApiKey | None:
+        return self._key
+
+    async def refused(self, key: ApiKey) -> bool:
+        return False
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One intake. `base_url` has no trailing slash; a payload's path is appended to it.
+
+    `name` appears in logs and on the status page. The first endpoint of a signal is its primary.
+    """
+
+    name: str
+    base_url: str
+    key: ApiKeySource
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """One request body, encoded and compressed once for all endpoints.
+
+    `items` is the number of the account's items in it. `headers` are sent as they are besides Content-Type,
+    Content-Encoding and DD-API-KEY; they must not hold secrets, since a payload may be written to the spool.
+    """
+
+    path: str
+    content_type: str
+    body: bytes
+    items: int
+    encoding: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.body)

@@ -1,0 +1,305 @@
+"""Messages of the Extensions API and the Telemetry API, parsed one by one into precise types. Pure.
+
+Rules: an event of an unknown type, or one that does not fit its type, costs that event alone and is counted; unknown
+fields are ignored; absence is None. Times are Unix nanoseconds; durations keep the unit in their name.
+Source of the shapes: AWS Lambda Developer Guide, "Telemetry API event schema reference" and "Extensions API".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, ClassVar
+
+import msgspec
+
+from ..clock import parse_rfc3339_ns
+from ..errors import LifecycleError, MalformedInput
+
+# --- Extensions API ---------------------------------------------------------------------------------------------------
+
+
+class Invoke(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A function invocation begins. `deadline_ms` is the Unix time in ms at which it times out."""
+
+    request_id: str
+    deadline_ms: int
+    invoked_function_arn: str = ""
+
+
+class Shutdown(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The environment ends. `deadline_ms` is the Unix time in ms at which this process is killed; `reason` in lower case."""
+
+    reason: str = msgspec.field(name="shutdownReason", default="unknown")
+    deadline_ms: int = 0
+
+
+class _NextBody(msgspec.Struct):
+    event_type: str = msgspec.field(name="eventType")
+
+
+_next_body = msgspec.json.Decoder(_NextBody)
+_invoke = msgspec.json.Decoder(Invoke)
+_shutdown = msgspec.json.Decoder(Shutdown)
+
+
+def parse_next(body: bytes) -> Invoke | Shutdown:
+    """The body of an answer to `next`. Raises LifecycleError for an event type nobody subscribed to, or nonsense."""
+    try:
+        kind = _next_body.decode(body).event_type
+        if kind == "INVOKE":
+            return _invoke.decode(body)
+        if kind == "SHUTDOWN":
+            event = _shutdown.decode(body)
+            return Shutdown(reason=event.reason.lower(), deadline_ms=event.deadline_ms)
+    except msgspec.MsgspecError as error:
+        raise LifecycleError(f"the answer to next makes no sense: {error}") from error
+    raise LifecycleError(f"the answer to next has the unknown event type {kind!r}")
+
+
+# --- Telemetry API ----------------------------------------------------------------------------------------------------
+
+
+class SpanTiming(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A part of an invocation measured by the platform: responseLatency, responseDuration, runtimeOverhead, …"""
+
+    name: str
+    start: str = ""
+    duration_ms: float = 0.0
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    time_ns: int = 0
+
+
+class InitStart(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.initStart"
+    initialization_type: str = "on-demand"
+    phase: str = "init"
+    runtime_version: str | None = None
+    runtime_version_arn: str | None = None
+
+
+class InitRuntimeDone(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.initRuntimeDone"
+    initialization_type: str = "on-demand"
+    phase: str | None = None
+    status: str = "success"
+    error_type: str | None = None
+
+
+class InitMetrics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    duration_ms: float
+
+
+class InitReport(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.initReport"
+    initialization_type: str = "on-demand"
+    phase: str | None = None
+    status: str | None = None
+    error_type: str | None = None
+    metrics: InitMetrics
+
+
+class Start(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.start"
+    request_id: str
+    version: str | None = None
+    tenant_id: str | None = None
+
+
+class RuntimeDoneMetrics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    duration_ms: float
+    produced_bytes: int | None = None
+
+
+class RuntimeDone(_Event, frozen=True, kw_only=True, rename="camel"):
+    """The runtime has finished one invocation (or was given up); `status` is success, error, failure or timeout."""
+
+    type: ClassVar[str] = "platform.runtimeDone"
+    request_id: str
+    status: str = "success"
+    error_type: str | None = None
+    metrics: RuntimeDoneMetrics | None = None
+    spans: tuple[SpanTiming, ...] = ()
+
+
+class ReportMetrics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """On demand all of the first four are there; Managed Instances give the duration alone."""
+
+    duration_ms: float
+    billed_duration_ms: float | None = None
+    memory_size_mb: int | None = msgspec.field(name="memorySizeMB", default=None)
+    max_memory_used_mb: int | None = msgspec.field(name="maxMemoryUsedMB", default=None)
+    init_duration_ms: float | None = None
+    restore_duration_ms: float | None = None
+
+    @property
+    def is_on_demand(self) -> bool:
+        return None not in (self.billed_duration_ms, self.memory_size_mb, self.max_memory_used_mb)
+
+
+class Report(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.report"
+    request_id: str
+    status: str = "success"
+    error_type: str | None = None
+    metrics: ReportMetrics
+    spans: tuple[SpanTiming, ...] = ()
+
+
+class RestoreStart(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.restoreStart"
+    runtime_version: str | None = None
+    runtime_version_arn: str | None = None
+
+
+class RestoreRuntimeDone(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.restoreRuntimeDone"
+    status: str = "success"
+    error_type: str | None = None
+
+
+class RestoreReport(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.restoreReport"
+    status: str = "success"
+    error_type: str | None = None
+    metrics: InitMetrics | None = None
+
+
+class ExtensionState(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.extension"
+    name: str
+    state: str = ""
+    events: tuple[str, ...] = ()
+    error_type: str | None = None
+
+
+class TelemetrySubscription(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.telemetrySubscription"
+    name: str
+    state: str = ""
+    types: tuple[str, ...] = ()
+
+
+class LogsDropped(_Event, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str] = "platform.logsDropped"
+    reason: str = ""
+    dropped_records: int = 0
+    dropped_bytes: int = 0
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A line of the function's or of an extension's output: text, or the raw JSON of an object record."""
+
+    time_ns: int
+    from_extension: bool = False
+    text: str | None = None
+    json_object: bytes | None = None
+
+
+PlatformEvent = (
+    InitStart
+    | InitRuntimeDone
+    | InitReport
+    | Start
+    | RuntimeDone
+    | Report
+    | RestoreStart
+    | RestoreRuntimeDone
+    | RestoreReport
+    | ExtensionState
+    | TelemetrySubscription
+    | LogsDropped
+)
+TelemetryEvent = PlatformEvent | LogLine
+
+_platform_types: tuple[type[Any], ...] = (
+    InitStart,
+    InitRuntimeDone,
+    InitReport,
+    Start,
+    RuntimeDone,
+    Report,
+    RestoreStart,
+    RestoreRuntimeDone,
+    RestoreReport,
+    ExtensionState,
+    TelemetrySubscription,
+    LogsDropped,
+)
+_platform_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    kind.type: msgspec.json.Decoder(kind) for kind in _platform_types
+}
+
+
+class TelemetryBatch(msgspec.Struct, kw_only=True):
+    """One delivery. `skipped` counts the events left out, by reason: `unknown:<type>`, `malformed:<type>`, `malformed`."""
+
+    events: list[TelemetryEvent]
+    skipped: Counter[str]
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    time: str
+    type: str
+    record: msgspec.Raw
+
+
+_batch = msgspec.json.Decoder(list[_Envelope])
+_loose_batch = msgspec.json.Decoder(list[msgspec.Raw])
+_envelope = msgspec.json.Decoder(_Envelope)
+_text = msgspec.json.Decoder(str)
+
+
+def parse_telemetry(body: bytes) -> TelemetryBatch:
+    """A delivery of the Telemetry API: a JSON array of events. Raises MalformedInput when it is no array at all."""
+    batch = TelemetryBatch(events=[], skipped=Counter())
+    try:
+        envelopes = _batch.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        envelopes = _parse_loosely(body, batch.skipped)
+    last_time, last_ns = "", 0
+    for envelope in envelopes:
+        try:
+            if envelope.time != last_time:
+                last_ns = parse_rfc3339_ns(envelope.time)
+                last_time = envelope.time
+            event = _parse_record(envelope.type, last_ns, envelope.record)
+        except (msgspec.MsgspecError, MalformedInput, RecursionError):
+            last_time = ""
+            batch.skipped[f"malformed:{envelope.type[:60]}"] += 1
+            continue
+        if event is None:
+            batch.skipped[f"unknown:{envelope.type[:60]}"] += 1
+        else:
+            batch.events.append(event)
+    return batch
+
+
+def _parse_loosely(body: bytes, skipped: Counter[str]) -> list[_Envelope]:
+    try:
+        raws = _loose_batch.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise MalformedInput(f"telemetry is no JSON array of events: {error}") from error
+    envelopes: list[_Envelope] = []
+    for raw in raws:
+        try:
+            envelopes.append(_envelope.decode(raw))
+        except (msgspec.MsgspecError, RecursionError):
+            skipped["malformed"] += 1
+    return envelopes
+
+
+def _parse_record(kind: str, time_ns: int, record: msgspec.Raw) -> TelemetryEvent | None:
+    if kind in ("function", "extension"):
+        raw = bytes(record)
+        first = raw[:1]
+        if first == b'"':
+            return LogLine(time_ns=time_ns, from_extension=kind == "extension", text=_text.decode(raw))
+        if first == b"{":
+            return LogLine(time_ns=time_ns, from_extension=kind == "extension", json_object=raw)
+        raise MalformedInput("a log record is neither text nor object")
+    decoder = _platform_decoders.get(kind)
+    if decoder is None:
+        return None
+    return msgspec.structs.replace(decoder.decode(record), time_ns=time_ns)
