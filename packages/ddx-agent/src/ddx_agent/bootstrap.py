@@ -52,14 +52,13 @@ class Port:
 
 
 loopback = "127.0.0.1"
+# Lambda posts telemetry to the sandbox's own address (sandbox.localdomain), which need not be the loopback one.
+telemetry_host = os.environ.get("DDX_TELEMETRY_HOST") or "0.0.0.0"  # noqa: S104
 ports = (
     Port("lifecycle", 8124, ("DDX_LIFECYCLE_PORT",), loopback, is_datagram=False),
     Port("dogstatsd", 8125, ("DD_DOGSTATSD_PORT",), loopback, is_datagram=True),
     Port("traces", 8126, ("DD_APM_RECEIVER_PORT",), loopback, is_datagram=False),
-    # Lambda posts telemetry to the sandbox's own address (sandbox.localdomain), which need not be the loopback one.
-    Port(
-        "telemetry", 8999, ("DDX_TELEMETRY_PORT",), os.environ.get("DDX_TELEMETRY_HOST") or "0.0.0.0", is_datagram=False
-    ),  # noqa: S104
+    Port("telemetry", 8999, ("DDX_TELEMETRY_PORT",), telemetry_host, is_datagram=False),
 )
 
 

@@ -18,7 +18,6 @@ import os
 import select
 import sys
 import time
-from _signal import SIGKILL
 
 from ddx_core.loopback import Answer, AnswerReader, LoopbackError, render_request
 

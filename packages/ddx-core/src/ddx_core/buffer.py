@@ -77,11 +77,12 @@ class BoundedBuffer(Generic[T]):
         if self._bytes + self._leased_bytes + size > self._max_bytes:
             if self._when_full is WhenFull.REFUSE:
                 return False
-            while self._entries and self._bytes + self._leased_bytes + size > self._max_bytes:
-                self._drop(self._take())
             if self._leased_bytes + size > self._max_bytes:
+                # It cannot fit whatever else goes, so nothing else has to go for it.
                 self._account.drop(self._full_reason, items, size)
                 return True
+            while self._bytes + self._leased_bytes + size > self._max_bytes:
+                self._drop(self._take())
         self._entries.append(Entry(value, size, items))
         self._bytes += size
         self._items += items
@@ -97,8 +98,9 @@ class BoundedBuffer(Generic[T]):
     def lease(self, *, max_bytes: int | None = None, max_entries: int | None = None) -> Generator[list[Entry[T]]]:
         """Take entries from the front: at most `max_entries`, and as many as fit `max_bytes` (always at least one).
 
-        Normal exit: they are gone (whoever handled them has counted them). By exception: they are back in front; the
-        bound holds then too: if newer entries took the room, the oldest go first, counted.
+        Normal exit: they are gone (whoever handled them has counted them). By exception: they are back in front, in
+        their order; they counted against the bound all the time, so it holds. Of two leases at once, the one that is
+        given back later comes to lie in front.
         """
         taken: list[Entry[T]] = []
         size = 0

@@ -22,9 +22,11 @@ _epoch = datetime(1970, 1, 1, tzinfo=UTC)
 def parse_rfc3339_ns(text: str) -> int:
     """`2022-10-21T14:05:03.165Z` → Unix nanoseconds. Fractions of any length are kept up to nine digits.
 
-    Raises MalformedInput for anything else.
+    A time without an offset is taken as UTC. Raises MalformedInput for anything else.
     """
     try:
+        if text[4:5] != "-" or text[7:8] != "-" or text[10:11] not in ("T", "t", " ") or not text.isascii():
+            raise ValueError("no date and time")  # fromisoformat takes dates alone, weeks and short forms as well
         whole, dot, rest = text.partition(".")
         if not dot:
             return _seconds(text) * ns_per_s
@@ -35,6 +37,11 @@ def parse_rfc3339_ns(text: str) -> int:
         return _seconds(whole + (rest[digits:] or "Z")) * ns_per_s + fraction
     except (ValueError, OverflowError) as error:
         raise MalformedInput(f"{text[:40]!r} is no RFC 3339 time") from error
+
+
+def seconds_until(epoch_ms: int, *, now_ns: int, margin_s: float = 0.0) -> float:
+    """Seconds from now to `margin_s` before a platform's deadline (Unix ms); 0.0 when that moment has passed."""
+    return max(0.0, (epoch_ms * ns_per_ms - now_ns) / ns_per_s - margin_s)
 
 
 def _seconds(text: str) -> int:

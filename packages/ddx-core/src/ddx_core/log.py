@@ -76,6 +76,10 @@ def _value(value: object) -> str:
     text = str(value)
     if len(text) > max_field_length:
         text = text[:max_field_length] + "…"
-    if not text or any(character in text for character in ' "\n\r\t='):
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-    return text
+    if text.isprintable() and text and not any(character in text for character in ' "='):
+        return text
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    if not text.isprintable():
+        # Line ends and control characters in a peer's words must not make a second line, nor colour somebody's terminal.
+        text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return f'"{text}"'

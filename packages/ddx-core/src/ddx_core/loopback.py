@@ -27,7 +27,7 @@ class Answer:
 def split_host_port(address: str) -> tuple[str, int]:
     """`127.0.0.1:9001` → host and port; port 80 when there is none."""
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or _decimal(port) is None:
         return address, 80
     return host.strip("[]"), int(port)
 
@@ -63,7 +63,7 @@ class AnswerReader:
             if 100 <= status < 200:
                 self._buffer = rest
                 continue
-            body = _body(headers, rest, at_end=not data)
+            body = b"" if status in (204, 304) else _body(headers, rest, at_end=not data)
             if body is None:
                 if not data:
                     raise LoopbackError("the connection ended inside an answer")
@@ -74,14 +74,15 @@ class AnswerReader:
 def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:
     lines = head.decode("latin-1").split("\r\n")
     parts = lines[0].split(" ", 2)
-    if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit():
+    status = _decimal(parts[1]) if len(parts) > 1 and parts[0].startswith("HTTP/1.") else None
+    if status is None:
         raise LoopbackError(f"no HTTP answer: {lines[0][:60]!r}")
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         if colon:
             headers[name.strip().lower()] = value.strip()
-    return int(parts[1]), headers
+    return status, headers
 
 
 def _body(headers: dict[str, str], rest: bytes, *, at_end: bool) -> bytes | None:
@@ -90,9 +91,9 @@ def _body(headers: dict[str, str], rest: bytes, *, at_end: bool) -> bytes | None
     length = headers.get("content-length")
     if length is None:
         return rest if at_end else None
-    if not length.isdigit():
+    size = _decimal(length)
+    if size is None:
         raise LoopbackError(f"bad Content-Length: {length[:20]!r}")
-    size = int(length)
     return rest[:size] if len(rest) >= size else None
 
 
@@ -103,10 +104,11 @@ def _join_chunks(data: bytes) -> bytes | None:
         end = data.find(b"\r\n", at)
         if end < 0:
             return None
-        try:
-            size = int(data[at:end].split(b";", 1)[0], 16)
-        except ValueError:
-            raise LoopbackError("bad chunk size") from None
+        digits = data[at:end].split(b";", 1)[0].strip()
+        # int() alone would take a sign, and a negative size would never come to an end.
+        if not digits or len(digits) > 16 or digits.strip(b"0123456789abcdefABCDEF"):
+            raise LoopbackError("bad chunk size")
+        size = int(digits, 16)
         if size == 0:
             return b"".join(parts)
         start = end + 2
@@ -114,3 +116,8 @@ def _join_chunks(data: bytes) -> bytes | None:
             return None
         parts.append(data[start : start + size])
         at = start + size + 2
+
+
+def _decimal(text: str) -> int | None:
+    """Digits of ASCII alone, and no more than any port, status or length has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

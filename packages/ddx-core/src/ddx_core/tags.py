@@ -52,7 +52,8 @@ class TagSet:
         return TagSet((key, value) for key, value in self._values.items() if key not in left_out)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TagSet) and self._values == other._values
+        # The order counts: it is what is rendered, and what the hash is made of.
+        return isinstance(other, TagSet) and [*self._values.items()] == [*other._values.items()]
 
     def __hash__(self) -> int:
         return hash(self.joined)

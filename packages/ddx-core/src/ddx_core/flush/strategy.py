@@ -23,6 +23,7 @@ continuous_interval_ms: Final = 30_000
 # A busy sandbox: its recent invocations came within this span, so another will come soon to carry the data out.
 busy_span_ms: Final = 30_000
 seldom_gap_ms: Final = 120_000
+max_interval_ms: Final = 86_400_000
 
 
 class StrategyKind(Enum):
@@ -63,7 +64,7 @@ def parse_strategy(text: str) -> Strategy:
             return Strategy(kind)
         raise BadStrategy(f"{name} needs an interval in milliseconds: {name},MS")
     digits = rest.split(",", 1)[0].strip().removeprefix("+")
-    if not (digits.isascii() and digits.isdigit()) or not 0 < int(digits) <= 86_400_000:
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 20 or not 0 < int(digits) <= max_interval_ms:
         raise BadStrategy("the interval is a whole number of milliseconds from 1 to 86400000")
     return Strategy(kind, int(digits))
 

@@ -2,9 +2,10 @@
 
 from .message import Hangup, Headers, Request, Response, json, text
 from .routes import Handler, Oversize, Route, Routes
-from .server import Limits, open_tcp_listener, serve_http
+from .server import Activity, Limits, open_tcp_listener, serve_http
 
 __all__ = [
+    "Activity",
     "Handler",
     "Hangup",
     "Headers",

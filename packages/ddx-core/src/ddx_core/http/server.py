@@ -46,6 +46,33 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     discard_bytes: int = 256 << 20
 
 
+class Activity:
+    """The requests that a server has begun to receive and not yet answered: whoever flushes may wait for them a moment."""
+
+    def __init__(self) -> None:
+        self._requests = 0
+        self._idle = trio.Event()
+        self._idle.set()
+
+    @property
+    def requests(self) -> int:
+        return self._requests
+
+    async def wait_idle(self) -> None:
+        """Until no request is half received or half answered."""
+        await self._idle.wait()
+
+    def begin(self) -> None:
+        if not self._requests:
+            self._idle = trio.Event()
+        self._requests += 1
+
+    def end(self) -> None:
+        self._requests -= 1
+        if not self._requests:
+            self._idle.set()
+
+
 class _Refused(Exception):
     """The request ends here with this answer, and the connection with it."""
 
@@ -73,15 +100,17 @@ async def serve_http(
     routes: Routes,
     *,
     limits: Limits | None = None,
+    activity: Activity | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; the listeners are closed on the way out. Past `max_connections`, new ones wait in the backlog."""
     limits = limits or Limits()
+    activity = activity or Activity()
     slots = trio.CapacityLimiter(limits.max_connections)
     try:
         async with trio.open_nursery() as nursery:
             for listener in listeners:
-                nursery.start_soon(_accept, listener, routes, limits, slots, nursery)
+                nursery.start_soon(_accept, listener, routes, limits, activity, slots, nursery)
             task_status.started()
     finally:
         for listener in listeners:
@@ -93,6 +122,7 @@ async def _accept(
     listener: trio.SocketListener,
     routes: Routes,
     limits: Limits,
+    activity: Activity,
     slots: trio.CapacityLimiter,
     connections: trio.Nursery,
 ) -> None:
@@ -115,14 +145,19 @@ async def _accept(
         except BaseException:
             slots.release_on_behalf_of(token)
             raise
-        connections.start_soon(_connection, stream, routes, limits, slots, token)
+        connections.start_soon(_connection, stream, routes, limits, activity, slots, token)
 
 
 async def _connection(
-    stream: trio.SocketStream, routes: Routes, limits: Limits, slots: trio.CapacityLimiter, token: object
+    stream: trio.SocketStream,
+    routes: Routes,
+    limits: Limits,
+    activity: Activity,
+    slots: trio.CapacityLimiter,
+    token: object,
 ) -> None:
     try:
-        await serve_stream(stream, routes, limits=limits)
+        await serve_stream(stream, routes, limits=limits, activity=activity)
     except Exception as error:
         # The last handler of a connection: a defect of ours costs this client its connection and nobody else anything.
         log.error("http_connection_failed", exc_info=error)
@@ -133,12 +168,16 @@ async def _connection(
 
 
 async def serve_stream(
-    stream: trio.SocketStream | trio.abc.HalfCloseableStream, routes: Routes, *, limits: Limits
+    stream: trio.SocketStream | trio.abc.HalfCloseableStream,
+    routes: Routes,
+    *,
+    limits: Limits,
+    activity: Activity | None = None,
 ) -> None:
     """Serve one connection, request after request, until either side ends it."""
     peer = _peer(stream)
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
-    wire = _Wire(stream, connection)
+    wire = _Wire(stream, connection, activity or Activity())
     try:
         while True:
             try:
@@ -147,6 +186,8 @@ async def serve_stream(
                 if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                     await _refuse(wire, limits, text(f"Bad request: {error}\n", error.error_status_hint or 400))
                 return
+            finally:
+                wire.end_request()
             if not answered or connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
@@ -157,10 +198,22 @@ async def serve_stream(
 class _Wire:
     """A stream and its h11 state: one event at a time, under a deadline with a second chance after a freeze."""
 
-    def __init__(self, stream: Any, connection: h11.Connection) -> None:
+    def __init__(self, stream: Any, connection: h11.Connection, activity: Activity) -> None:
         self.stream = stream
         self.connection = connection
         self.received = 0
+        self._activity = activity
+        self._in_request = False
+
+    def begin_request(self) -> None:
+        if not self._in_request:
+            self._in_request = True
+            self._activity.begin()
+
+    def end_request(self) -> None:
+        if self._in_request:
+            self._in_request = False
+            self._activity.end()
 
     async def next_event(self, deadline: float) -> Any:
         while True:
@@ -195,7 +248,9 @@ async def _one_request(wire: _Wire, routes: Routes, limits: Limits, peer: str) -
             data = await wire._receive(trio.current_time() + limits.idle_s)  # pyright: ignore[reportPrivateUsage]
             wire.received += len(data)
             connection.receive_data(data)
+            wire.begin_request()
             event = connection.next_event()
+        wire.begin_request()
         if event is h11.NEED_DATA:
             event = await wire.next_event(trio.current_time() + limits.header_s)
     except trio.TooSlowError:

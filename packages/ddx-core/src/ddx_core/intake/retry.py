@@ -31,15 +31,20 @@ def judge(status: int) -> Verdict:
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Up to `max_attempts` in one send; before attempt n+1 a random part of base·2ⁿ, at most `cap_s`."""
+    """Up to `max_attempts` in one send; after the n-th failure a pause of half to all of base·2ⁿ⁻¹, at most `cap_s`.
+
+    A server that asks for a longer pause gets it; when it asks for more than `patience_s`, the send ends there and its
+    caller learns how long the pause is.
+    """
 
     max_attempts: int = 4
     base_s: float = 0.1
     cap_s: float = 5.0
+    patience_s: float = 30.0
 
     def delay_s(self, failures: int, *, chance: float, retry_after_s: float | None = None) -> float:
         """Seconds to wait after the `failures`-th failure; `chance` is in [0, 1). Never less than the server asked for."""
-        backoff = min(self.cap_s, self.base_s * 2.0 ** (failures - 1))
+        backoff = min(self.cap_s, self.base_s * 2.0 ** min(failures - 1, 64))
         jittered = backoff * (0.5 + 0.5 * chance)
         return max(jittered, retry_after_s or 0.0)
 

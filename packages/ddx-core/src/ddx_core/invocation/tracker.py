@@ -1,7 +1,8 @@
 """Events in, records updated, observers told. Bounded; pure but for the clock it is given.
 
 Rules: telemetry and the Extensions API are not ordered against each other, so every event may be the first word of its
-invocation. A repeated event changes nothing and is not told again. An observer that fails is reported and skipped.
+invocation; telemetry alone keeps its order. A repeated event changes nothing and is not told again. An observer that fails
+is reported and skipped.
 """
 
 from __future__ import annotations
@@ -49,29 +50,28 @@ class InvocationTracker:
         self._has_invoke_events = has_invoke_events
         self._capacity = capacity
         self._invocations: dict[str, Invocation] = {}
-        self._seen_any = False
         self._init_started = False
         self._init_reported = False
-        self.seen = 0
-        """How many invocations there were."""
-
-    @property
-    def latest(self) -> Invocation | None:
+        self.latest: Invocation | None = None
         """The invocation that began last."""
-        return next(reversed(self._invocations.values()), None)
+        self.seen = 0
+        """How many invocations began."""
 
     def get(self, request_id: str) -> Invocation | None:
+        """What is known of this id; of its latest run, when there were several."""
         return self._invocations.get(request_id)
 
     def invoke(self, event: Invoke) -> Invocation:
-        """INVOKE was received."""
-        invocation, is_new = self._find(event.request_id)
-        told = invocation.invoked_ns is not None
-        invocation.invoked_ns = invocation.invoked_ns or self._now_ns()
+        """INVOKE was received. It comes once for each run: one more for a known id is Lambda's retry of a failed event."""
+        invocation = self._invocations.get(event.request_id)
+        if invocation is None or invocation.invoked_ns is not None:
+            invocation = self._begin(event.request_id)
+        elif not invocation.has_begun:
+            self._mark_begun(invocation)
+        invocation.invoked_ns = self._now_ns()
         invocation.deadline_ms = event.deadline_ms
         invocation.arn = event.invoked_function_arn or None
-        if is_new or not told:
-            self._tell(lambda observer: observer.on_invoke(invocation))
+        self._tell(lambda observer: observer.on_invoke(invocation))
         return invocation
 
     def shutdown(self, event: Shutdown) -> None:
@@ -81,20 +81,11 @@ class InvocationTracker:
         """One event of the Telemetry API; kinds that say nothing of an invocation's life are passed over."""
         match event:
             case Start():
-                invocation = self._known(event.request_id)
-                if invocation.start_ns is None:
-                    invocation.start_ns = event.time_ns
-                    self._tell(lambda observer: observer.on_start(invocation, event))
+                self._start(event)
             case RuntimeDone():
-                invocation = self._known(event.request_id)
-                if invocation.runtime_done is None:
-                    invocation.runtime_done = event
-                    self._tell(lambda observer: observer.on_runtime_done(invocation, event))
+                self._runtime_done(event)
             case Report():
-                invocation = self._known(event.request_id)
-                if invocation.report is None:
-                    invocation.report = event
-                    self._tell(lambda observer: observer.on_report(invocation, event))
+                self._report(event)
             case InitStart():
                 if not self._init_started:
                     self._init_started = True
@@ -111,27 +102,80 @@ class InvocationTracker:
             case _:
                 pass
 
-    def _known(self, request_id: str) -> Invocation:
-        invocation, is_new = self._find(request_id)
-        if is_new and not self._has_invoke_events:
+    def _start(self, event: Start) -> None:
+        invocation = self._invocations.get(event.request_id)
+        if invocation is None:
+            invocation = self._begin_by_telemetry(event.request_id)
+        elif invocation.start_ns is not None:
+            if invocation.start_ns == event.time_ns or invocation.is_running:
+                return
+            # The run we know has ended: this is the next one under its id, and its INVOKE is still on the way.
+            invocation = self._begin_by_telemetry(event.request_id)
+        elif invocation.earlier is not None and invocation.earlier.start_ns == event.time_ns:
+            return
+        elif not invocation.has_begun:
+            self._mark_begun(invocation)
+        invocation.start_ns = event.time_ns
+        self._tell(lambda observer: observer.on_start(invocation, event))
+
+    def _runtime_done(self, event: RuntimeDone) -> None:
+        invocation = self._run_that_ended(event.request_id)
+        earlier = invocation.earlier
+        if earlier is not None and (earlier.runtime_done == event or _ends(earlier, invocation, earlier.runtime_done)):
+            invocation = earlier
+        if invocation.runtime_done is None:
+            invocation.runtime_done = event
+            self._tell(lambda observer: observer.on_runtime_done(invocation, event))
+
+    def _report(self, event: Report) -> None:
+        invocation = self._run_that_ended(event.request_id)
+        earlier = invocation.earlier
+        if earlier is not None and (earlier.report == event or _ends(earlier, invocation, earlier.report)):
+            invocation = earlier
+        if invocation.report is None:
+            invocation.report = event
+            self._tell(lambda observer: observer.on_report(invocation, event))
+
+    def _run_that_ended(self, request_id: str) -> Invocation:
+        invocation = self._invocations.get(request_id)
+        if invocation is not None:
+            return invocation
+        if not self._has_invoke_events:
+            return self._begin_by_telemetry(request_id)
+        # Telemetry keeps its own order, so a run whose end comes without a beginning began before this process did.
+        invocation = Invocation(request_id, is_first=False, cold_start=False, proactive=False)
+        invocation.has_begun = False
+        self._keep(invocation)
+        return invocation
+
+    def _begin_by_telemetry(self, request_id: str) -> Invocation:
+        invocation = self._begin(request_id)
+        if not self._has_invoke_events:
             self._tell(lambda observer: observer.on_invoke(invocation))
         return invocation
 
-    def _find(self, request_id: str) -> tuple[Invocation, bool]:
-        invocation = self._invocations.get(request_id)
-        if invocation is not None:
-            return invocation, False
-        is_first = not self._seen_any
-        self._seen_any = True
-        proactive = is_first and self._now_ns() - self._started_ns > proactive_after_ns
-        invocation = Invocation(
-            request_id, is_first=is_first, cold_start=is_first and not proactive, proactive=proactive
-        )
-        self._invocations[request_id] = invocation
+    def _begin(self, request_id: str) -> Invocation:
+        invocation = Invocation(request_id, is_first=False, cold_start=False, proactive=False)
+        self._mark_begun(invocation)
+        self._keep(invocation)
+        return invocation
+
+    def _mark_begun(self, invocation: Invocation) -> None:
+        invocation.has_begun = True
+        invocation.is_first = self.seen == 0
+        invocation.proactive = invocation.is_first and self._now_ns() - self._started_ns > proactive_after_ns
+        invocation.cold_start = invocation.is_first and not invocation.proactive
+        self.latest = invocation
         self.seen += 1
+
+    def _keep(self, invocation: Invocation) -> None:
+        earlier = self._invocations.pop(invocation.request_id, None)
+        if earlier is not None:
+            earlier.earlier = None
+            invocation.earlier = earlier
+        self._invocations[invocation.request_id] = invocation
         if len(self._invocations) > self._capacity:
             del self._invocations[next(iter(self._invocations))]
-        return invocation, True
 
     def _tell(self, call: Callable[[InvocationObserver], None]) -> None:
         for observer in self._observers:
@@ -139,3 +183,8 @@ class InvocationTracker:
                 call(observer)
             except Exception as error:
                 log.error("invocation_observer_failed", observer=type(observer).__name__, exc_info=error)
+
+
+def _ends(earlier: Invocation, current: Invocation, known: object) -> bool:
+    """Whether news of an end is of the earlier run: it lacks them, and the current run is not known to have started."""
+    return known is None and current.start_ns is None

@@ -27,7 +27,10 @@ class Invoke(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The environment ends. `deadline_ms` is the Unix time in ms at which this process is killed; `reason` in lower case."""
+    """The environment ends. `deadline_ms`: the Unix time in ms at which this process is killed, 0 when not known.
+
+    `reason` is in lower case: spindown, timeout, failure, or whatever else the platform says.
+    """
 
     reason: str = msgspec.field(name="shutdownReason", default="unknown")
     deadline_ms: int = 0
@@ -49,11 +52,19 @@ def parse_next(body: bytes) -> Invoke | Shutdown:
         if kind == "INVOKE":
             return _invoke.decode(body)
         if kind == "SHUTDOWN":
-            event = _shutdown.decode(body)
-            return Shutdown(reason=event.reason.lower(), deadline_ms=event.deadline_ms)
-    except msgspec.MsgspecError as error:
+            return _read_shutdown(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise LifecycleError(f"the answer to next makes no sense: {error}") from error
     raise LifecycleError(f"the answer to next has the unknown event type {kind!r}")
+
+
+def _read_shutdown(body: bytes) -> Shutdown:
+    try:
+        event = _shutdown.decode(body)
+    except msgspec.MsgspecError:
+        # That the environment ends is what matters; a reason or a deadline of an unknown form must not hide it.
+        return Shutdown()
+    return Shutdown(reason=event.reason.lower(), deadline_ms=event.deadline_ms)
 
 
 # --- Telemetry API ----------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def read_registration(answer: Answer) -> Registration:
         raise LifecycleError("register was answered without Lambda-Extension-Identifier")
     try:
         body = msgspec.json.decode(answer.body, type=Registration)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise LifecycleError(f"the answer to register makes no sense: {error}") from error
     return msgspec.structs.replace(body, identifier=identifier, account_id=body.account_id or None)
 
@@ -51,7 +51,7 @@ def refusal(call: str, answer: Answer) -> LifecycleError:
     """An error that says what Lambda's error body says."""
     try:
         body = msgspec.json.decode(answer.body, type=_ErrorBody)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         body = _ErrorBody()
     return LifecycleError(
         f"{call} was refused with status {answer.status}: {body.error_type} {body.error_message}".rstrip(),
@@ -99,7 +99,7 @@ class ExtensionsClient:
         body = msgspec.json.encode({"errorMessage": message, "errorType": error_type, "stackTrace": []})
         answer = await self.call("POST", path, headers, body)
         if answer.status != 202:
-            raise refusal(path.rsplit("/", 2)[-2], answer)
+            raise refusal(path.removeprefix(f"{api_path}/"), answer)
 
     def _identified(self) -> dict[str, str]:
         return {"Lambda-Extension-Identifier": self._identifier}
@@ -119,7 +119,8 @@ class ExtensionsClient:
                     answer = reader.feed(await stream.receive_some(65536))
                     if answer is not None:
                         return answer
-        except (OSError, trio.BrokenResourceError, LoopbackError) as error:
+        except (OSError, ValueError, OverflowError, trio.BrokenResourceError, LoopbackError) as error:
+            # ValueError and OverflowError: an address that no resolver takes, a port above 65535.
             raise LifecycleError(f"{method} {path} failed: {error}") from error
 
     async def subscribe(self, body: bytes, path: str) -> Answer:

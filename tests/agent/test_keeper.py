@@ -1,0 +1,206 @@
+"""The keeper, as a process, with agents that misbehave in every way. Real sockets and forks: the clock is real, bounds generous."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+import trio.testing
+
+from tests.support.stand_in import StandIn, open_stand_in
+
+# Takes the agent's place in the forked process: `agent` is the body of run_agent(link, lives).
+frame = """
+import os, sys, time, types
+def run_agent(boot):
+    link = boot.link
+    assert link.recv(65536)[:1] == b"R"
+    def agent(link, lives):
+{agent}
+    return agent(link, boot.lives) or 0
+sys.modules["ddx_agent.extension"] = types.SimpleNamespace(run_agent=run_agent)
+from ddx_agent import bootstrap, keeper
+keeper.hung_after_ticks = 2
+keeper.tick_ms = 100
+sys.exit(bootstrap.run_extension())
+"""
+
+faithful = """
+while True:
+    link.send(b"N")
+    frame = link.recv(65536)
+    if b"SHUTDOWN" in frame or not frame:
+        return 0
+"""
+
+
+@asynccontextmanager
+async def open_keeper(stand_in: StandIn, agent: str) -> AsyncGenerator[trio.Process]:
+    script = frame.format(agent=textwrap.indent(textwrap.dedent(agent), " " * 8))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_LAMBDA_RUNTIME_API": stand_in.address,
+        "DDX_TELEMETRY_HOST": "127.0.0.1",
+        "DDX_LIFECYCLE_PORT": "0",
+        "DD_DOGSTATSD_PORT": "0",
+        "DD_APM_RECEIVER_PORT": "0",
+        "DDX_TELEMETRY_PORT": "0",
+    }
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        with trio.fail_after(20):
+            yield process
+    finally:
+        with trio.CancelScope(shield=True):
+            process.kill()
+            await process.wait()
+            assert process.stdout is not None
+            await process.stdout.aclose()
+
+
+async def output_of(process: trio.Process) -> str:
+    assert process.stdout is not None
+    text = b""
+    async for chunk in process.stdout:
+        text += chunk
+    return text.decode()
+
+
+async def test_registers_by_the_name_that_libraries_look_for_and_asks_for_the_account() -> None:
+    async with open_stand_in() as lambda_, open_keeper(lambda_, faithful) as keeper:
+        await lambda_.asked_for_next()
+        assert lambda_.bodies[0] == {"events": ["INVOKE", "SHUTDOWN"]}
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+
+
+async def test_asks_for_the_next_event_only_when_the_agent_is_ready() -> None:
+    agent = """
+    link.send(b"N")
+    link.recv(65536)
+    time.sleep(0.15)
+    link.send(b"H")
+    time.sleep(0.15)
+    link.send(b"N")
+    link.recv(65536)
+    """
+    async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.invoke("r1")
+        await trio.testing.wait_all_tasks_blocked()
+        assert lambda_.calls.count("next") == 1
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+
+
+async def test_agent_killed_in_mid_invocation_is_replaced_and_lambda_sees_nothing() -> None:
+    agent = f"""
+    if lives == 0:
+        link.send(b"N")
+        link.recv(65536)
+        os.kill(os.getpid(), 9)
+    {textwrap.indent(faithful.strip(), "    ").strip()}
+    """
+    async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.invoke("r1")
+        await lambda_.asked_for_next()
+        await lambda_.invoke("r2")
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+        assert "died (signal 9)" in await output_of(keeper)
+
+
+async def test_agent_that_dies_every_time_is_given_up_and_the_function_still_runs() -> None:
+    async with open_stand_in() as lambda_, open_keeper(lambda_, "os._exit(7)") as keeper:
+        for number in range(8):
+            await lambda_.asked_for_next()
+            await lambda_.invoke(f"r{number}")
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+        said = await output_of(keeper)
+        assert said.count("died (exit code 7)") == 4
+        assert "none is started any more" in said
+
+
+async def test_agent_that_hangs_is_replaced() -> None:
+    agent = f"""
+    if lives == 0:
+        link.send(b"N")
+        link.recv(65536)
+        time.sleep(60)
+    {textwrap.indent(faithful.strip(), "    ").strip()}
+    """
+    async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.invoke("r1")
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+        assert "has not answered" in await output_of(keeper)
+
+
+async def test_keeper_asks_before_the_deadline_when_the_agent_is_alive_but_late() -> None:
+    agent = """
+    link.send(b"N")
+    link.recv(65536)
+    for _ in range(100):
+        link.send(b"H")
+        time.sleep(0.05)
+    """
+    async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.invoke("r1", deadline_s=0.6)
+        with trio.fail_after(3):
+            await lambda_.asked_for_next()
+        await lambda_.shutdown(within_s=0.2)
+        assert await keeper.wait() == 0
+
+
+async def test_agent_that_cannot_run_leaves_an_idle_extension() -> None:
+    async with open_stand_in() as lambda_, open_keeper(lambda_, 'link.send(b"I"); return 3') as keeper:
+        for number in range(3):
+            await lambda_.asked_for_next()
+            await lambda_.invoke(f"r{number}")
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+        assert "died" not in await output_of(keeper)
+
+
+async def test_agent_that_ignores_shutdown_is_killed_at_the_deadline() -> None:
+    agent = """
+    link.send(b"N")
+    link.recv(65536)
+    time.sleep(60)
+    """
+    async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.shutdown(within_s=0.3)
+        with trio.fail_after(5):
+            assert await keeper.wait() == 0
+
+
+async def test_refused_registration_ends_with_code_1_and_says_why() -> None:
+    async with open_stand_in(register_status=403) as lambda_, open_keeper(lambda_, faithful) as keeper:
+        assert await keeper.wait() == 1
+        assert "status 403" in await output_of(keeper)
+        assert lambda_.calls == ["register"]
+
+
+async def test_without_a_runtime_api_the_command_explains_itself() -> None:
+    done = await trio.run_process(
+        [sys.executable, "-m", "ddx_agent", "extension"], env={"PATH": os.environ["PATH"]}, check=False, capture_stderr=True
+    )
+    assert done.returncode == 2
+    assert b"AWS_LAMBDA_RUNTIME_API" in done.stderr
