@@ -1,4 +1,4 @@
-"""The keeper, as a process, with agents that misbehave in every way. Real sockets and forks: the clock is real, bounds generous."""
+"""The keeper, as a process, with agents that misbehave in every way. Real sockets and forks; the bounds are generous."""
 
 from __future__ import annotations
 
@@ -200,7 +200,10 @@ async def test_refused_registration_ends_with_code_1_and_says_why() -> None:
 
 async def test_without_a_runtime_api_the_command_explains_itself() -> None:
     done = await trio.run_process(
-        [sys.executable, "-m", "ddx_agent", "extension"], env={"PATH": os.environ["PATH"]}, check=False, capture_stderr=True
+        [sys.executable, "-m", "ddx_agent", "extension"],
+        env={"PATH": os.environ["PATH"]},
+        check=False,
+        capture_stderr=True,
     )
     assert done.returncode == 2
     assert b"AWS_LAMBDA_RUNTIME_API" in done.stderr
