@@ -137,6 +137,7 @@ variables = sorted({name for each in schema.settings_of(Config).values() for nam
 @given(st.dictionaries(st.sampled_from(variables) | st.text(max_size=30), st.text(max_size=200), max_size=12))
 def test_any_environment_gives_a_configuration_and_no_value_is_repeated(environ: dict[str, str]) -> None:
     loaded = load_config(environ)
+    assert Config.model_validate(dict(loaded.config), strict=True) == loaded.config
     for each in loaded.complaints:
         written = next(value for name, value in environ.items() if name.upper().endswith(each.variable[3:]))
         assert len(written) < 4 or written not in each.problem

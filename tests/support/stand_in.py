@@ -68,7 +68,9 @@ class StandIn:
         self.calls.append("register")
         self.bodies.append(json.loads(request.body))
         if self.register_status != 200:
-            return json_response({"errorType": "Extension.InvalidExtensionName", "errorMessage": "no"}, self.register_status)
+            return json_response(
+                {"errorType": "Extension.InvalidExtensionName", "errorMessage": "no"}, self.register_status
+            )
         body = {"functionName": "orders", "functionVersion": "$LATEST", "handler": "h", "accountId": "123456789012"}
         return json_response(body, headers=(("Lambda-Extension-Identifier", identifier),))
 

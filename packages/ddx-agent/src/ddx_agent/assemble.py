@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import trio
 from ddx_core import log
 from ddx_core.clock import WallClock, now_ns
@@ -32,6 +33,7 @@ from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 from ddx_logs.pipeline import LogsPipeline, LogsSettings
 from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
+from ddx_metrics.origin import lambda_function
 from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
 from ddx_traces.pipeline import TracesPipeline, TracesSettings
 
@@ -92,7 +94,11 @@ class Agent:
         # --- signals --------------------------------------------------------------------------------------------------
         tags = self._tags()
         self.metrics = MetricsPipeline(
-            MetricsSettings(namespace=config.metric_namespace, exclude_tags=config.metrics_exclude_tags),
+            MetricsSettings(
+                namespace=config.metric_namespace,
+                exclude_tags=frozenset(config.metrics_exclude_tags),
+                origin_category=lambda_function,
+            ),
             account=accounts["metrics"],
             fanout=self.fanouts["metrics"],
             compressor=_compressor(config.metrics_compression_level),
@@ -102,21 +108,25 @@ class Agent:
         )
         self.enhanced = EnhancedMetrics(
             self.metrics.add,
-            settings=EnhancedSettings(enabled=config.enhanced_metrics),
+            settings=EnhancedSettings(enabled=config.enhanced_metrics, holds_first=not function.is_managed),
             now_ns=wall_clock,
             architecture=function.architecture,
+            drain=self.metrics.drain,
         )
+        # Libraries count errors too: one invocation's error is one error, whoever tells first.
+        self.metrics.ask_before("aws.lambda.enhanced.errors", self.enhanced.admit_error)
         self.logs = LogsPipeline(
             LogsSettings(
                 enabled=config.are_logs_enabled,
                 managed_instances=function.is_managed,
-                max_buffer_bytes=config.logs_buffer_bytes,
+                max_bytes=config.logs_buffer_bytes,
             ),
             account=accounts["logs"],
             fanout=self.fanouts["logs"],
             compressor=_compressor(config.logs_compression_level if config.logs_use_compression else 0),
             tags=tags,
-            function_arn=function.arn,
+            # Without an account the ARN is not known: records wait for the first invocation, which tells it.
+            function_arn=function.arn if function.account_id else "",
             service=(config.service or "").lower(),
             now_ns=wall_clock,
             on_out_of_memory=self.enhanced.out_of_memory,
@@ -193,10 +203,9 @@ class Agent:
 
     def complete_account(self, invoked_arn: str) -> None:
         """Take the account id from the first invocation's ARN when the registration had none; tags and ARN follow."""
-        account_id = account_in_arn(invoked_arn)
-        if self.function.account_id or not account_id:
+        if self.function.account_id:
             return
-        self.function = LambdaFunction(**{**_fields(self.function), "account_id": account_id})
+        self.function = msgspec.structs.replace(self.function, account_id=account_in_arn(invoked_arn))
         tags = self._tags()
         self.logs.set_function_arn(self.function.arn, tags)
         self.metrics.set_tags(tags)
@@ -211,16 +220,17 @@ class Agent:
                 log.warning("spooled_payload_without_endpoint", signal=each.signal, items=each.payload.items)
                 continue
             queue.account.accept(each.payload.items, each.payload.size)
-            queue.put(each.payload)
+            queue.put(each.payload, uncertain=each.uncertain)
 
     def unsent(self) -> list[SpooledPayload]:
         """Everything that is still queued, taken off the queues and counted as spooled."""
         taken: list[SpooledPayload] = []
         for signal, fanout in self.fanouts.items():
             for queue in fanout.queues:
-                for payload in queue.take_all():
-                    queue.account.spool(payload.items, payload.size)
-                    taken.append(SpooledPayload(signal=signal, endpoint=queue.endpoint.name, payload=payload))
+                spoolable = queue.take_spoolable(signal)
+                for each in spoolable:
+                    queue.account.spool(each.payload.items, each.payload.size)
+                taken.extend(spoolable)
         return taken
 
     def _observe(self, event: TelemetryEvent) -> None:
@@ -278,9 +288,13 @@ def _listeners(boot: Boot, purpose: str) -> list[trio.SocketListener]:
     return [trio.SocketListener(_trio_socket(sock))] if sock is not None else []
 
 
-def _datagram_sockets(boot: Boot) -> list[trio.socket.SocketType]:
+def _datagram_sockets(boot: Boot) -> list[Any]:
+    """The pipeline reads them as they are and leaves them open, for the next agent should this one die."""
     sock = boot.sockets.get("dogstatsd")
-    return [_trio_socket(sock)] if sock is not None else []
+    if sock is None:
+        return []
+    sock.setblocking(False)
+    return [sock]
 
 
 def _trio_socket(sock: Any) -> trio.socket.SocketType:
@@ -288,7 +302,3 @@ def _trio_socket(sock: Any) -> trio.socket.SocketType:
     with suppress(OSError):
         sock.setblocking(False)
     return trio.socket.fromfd(sock.fileno(), sock.family, sock.type)
-
-
-def _fields(function: LambdaFunction) -> dict[str, Any]:
-    return {name: getattr(function, name) for name in function.__struct_fields__}

@@ -28,7 +28,7 @@ class Boot:
     and `troubles` says why. `lives` counts the agents that this sandbox had before.
     """
 
-    __slots__ = ("link", "lives", "sockets", "started_ns", "troubles")
+    __slots__ = ("is_serving", "link", "lives", "sockets", "started_ns", "troubles")
 
     def __init__(self) -> None:
         self.started_ns = time.time_ns()
@@ -36,6 +36,7 @@ class Boot:
         self.troubles: list[str] = []
         self.link: _socket.socket | None = None
         self.lives = 0
+        self.is_serving = False
 
 
 class Port:

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 
 import trio
 from ddx_core import log
@@ -34,17 +35,17 @@ retry_bind_s = (0.05, 0.1)
 
 
 def run_agent(boot: Boot) -> int:
-    """Never raises. A start-up that fails tells the keeper to be idle, says why once, and ends with code 3."""
+    """Never raises. A failed start-up tells the keeper to be idle (code 3); a failure later lets it start another agent (4)."""
     try:
         return trio.run(_live, boot)
     except BaseException as error:
         start_own_log("error")
-        log.error("agent_failed", exc_info=error, consequence="nothing is collected; the function is not affected")
+        log.error("agent_failed", exc_info=error, consequence="the function is not affected")
+        if boot.is_serving:
+            return 4
         if boot.link is not None:
-            try:
+            with suppress(OSError):
                 boot.link.send(b"I")
-            except OSError:
-                return 3
         return 3
 
 
@@ -79,6 +80,7 @@ async def _live(boot: Boot) -> int:
             if agent.mode.has_telemetry:
                 await link.telemetry_subscribed()
             agent.status.state = "running"
+            boot.is_serving = True
             life.start_soon(agent.flusher.serve_background)
             life.start_soon(_warm_up, agent, spool)
             log.debug("agent_ready", ms=round((now_ns() - boot.started_ns) / ns_per_ms, 1))

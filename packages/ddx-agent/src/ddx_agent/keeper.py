@@ -71,8 +71,17 @@ class Keeper:
             self._kill_agent()
             return 1
         self._send_to_agent(b"R" + self._registration)
+        if self._is_idle:
+            self._ask_next()
         while True:
-            ended = self._turn()
+            try:
+                ended = self._turn()
+            except Exception as error:
+                # The last handler of the process that must not die: without an agent it is as simple as can be.
+                say("ERROR", f"the keeper failed ({type(error).__name__}: {error}); nothing is collected any more")
+                self._kill_agent()
+                self._be_idle()
+                continue
             if ended is not None:
                 return ended
             if self._agent_pid == 0 and not self._is_idle and self._lives < max_lives and not self._exit_by_ms:
@@ -96,7 +105,7 @@ class Keeper:
             )
             ours.close()
             theirs.close()
-            self._is_idle = True
+            self._be_idle()
             return False, 0
         if pid:
             theirs.close()
@@ -132,7 +141,10 @@ class Keeper:
             except OSError:
                 status = 0
             self._agent_pid = 0
-        if self._exit_by_ms or self._is_idle:
+        if self._exit_by_ms:
+            return
+        if self._is_idle:
+            self._take_over()
             return
         how = f"signal {status & 0x7F}" if status & 0x7F else f"exit code {status >> 8}"
         what = "a new one is started" if self._lives < max_lives else "none is started any more"
@@ -140,6 +152,17 @@ class Keeper:
             "ERROR",
             f"the agent process died ({how}); {what}. What it had not sent is lost, the function is not affected",
         )
+        if self._lives < max_lives:
+            self._take_over()
+        else:
+            self._be_idle()
+
+    def _be_idle(self) -> None:
+        """From here on there is no agent. A door that nobody answers would hold the function up: connections are refused."""
+        self._is_idle = True
+        for sock in self._boot.sockets.values():
+            sock.close()
+        self._boot.sockets.clear()
         self._take_over()
 
     def _take_over(self) -> None:
@@ -172,8 +195,7 @@ class Keeper:
         elif kind == b"T":
             self._has_telemetry = True
         elif kind == b"I":
-            self._is_idle = True
-            self._take_over()
+            self._be_idle()
 
     # --- Lambda -------------------------------------------------------------------------------------------------------
 
@@ -205,8 +227,8 @@ class Keeper:
         return False
 
     def _ask_next(self) -> None:
-        """Call next, unless a call is pending already or the environment is shutting down."""
-        if self._next is not None or self._exit_by_ms:
+        """Call next, unless a call is pending already, or the environment is shutting down or not registered yet."""
+        if self._next is not None or self._exit_by_ms or not self._identifier:
             return
         headers = {"Lambda-Extension-Identifier": self._identifier}
         sock = send_request(
@@ -260,7 +282,7 @@ class Keeper:
             self._exit_by_ms = deadline_ms or _now_ms() + 2000
             self._send_to_agent(b"E" + body)
             return
-        if self._link is None:
+        if self._link is None or self._is_idle:
             self._ask_next()
             return
         self._owed = body
@@ -314,9 +336,20 @@ class Keeper:
 
 def _run_agent(boot: Boot) -> int:
     """The forked process: everything heavy begins here."""
-    from ddx_agent.extension import run_agent
+    # Looking for plugins that nobody has costs a tenth of the start.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    try:
+        from ddx_agent.extension import run_agent
 
-    return run_agent(boot)
+        return run_agent(boot)
+    except Exception as error:
+        say(
+            "ERROR",
+            f"the agent cannot run ({type(error).__name__}: {error}): nothing is collected, the function is not affected",
+        )
+        if boot.link is not None:
+            boot.link.send(b"I")
+        return 3
 
 
 def _read_answer(sock: _socket.socket) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from .errors import MalformedInput
 
@@ -30,9 +31,7 @@ def parse_rfc3339_ns(text: str) -> int:
         whole, dot, rest = text.partition(".")
         if not dot:
             return _seconds(text) * ns_per_s
-        digits = 0
-        while digits < len(rest) and rest[digits].isdigit():
-            digits += 1
+        digits = len(rest) - len(rest.lstrip("0123456789"))
         fraction = int(rest[:digits][:9].ljust(9, "0")) if digits else 0
         return _seconds(whole + (rest[digits:] or "Z")) * ns_per_s + fraction
     except (ValueError, OverflowError) as error:
@@ -44,7 +43,9 @@ def seconds_until(epoch_ms: int, *, now_ns: int, margin_s: float = 0.0) -> float
     return max(0.0, (epoch_ms * ns_per_ms - now_ns) / ns_per_s - margin_s)
 
 
+@lru_cache(maxsize=64)
 def _seconds(text: str) -> int:
+    """Remembered, since the log lines of one second share it; it depends on nothing but the text."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

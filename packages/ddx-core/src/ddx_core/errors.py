@@ -37,9 +37,20 @@ class Rejected(IntakeError):
 
 
 class Unavailable(IntakeError):
-    """Worth another try later: out of time, of attempts, or of a usable API key."""
+    """Worth another try later: out of time, of attempts, or of a usable API key.
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, maybe_delivered: bool = False) -> None:
+    `maybe_delivered`: an attempt may have arrived all the same. `attempted` is false when nothing was sent at all.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        maybe_delivered: bool = False,
+        attempted: bool = True,
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.maybe_delivered = maybe_delivered
+        self.attempted = attempted

@@ -28,7 +28,7 @@ def load_config(environ: Mapping[str, str]) -> Loaded:
         found = _read(setting, by_name, complaints)
         if found is not None:
             sources[field], values[field] = found
-    config = Config.model_validate(values)
+    config = Config.model_construct(**values)
     return Loaded(config, tuple(complaints), sources)
 
 

@@ -1,8 +1,9 @@
 """A small HTTP/1.1 server for listeners that anyone in the sandbox can reach: every size and time is limited."""
 
+from .connection import Activity, Limits
 from .message import Hangup, Headers, Request, Response, json, text
 from .routes import Handler, Oversize, Route, Routes
-from .server import Activity, Limits, open_tcp_listener, serve_http
+from .server import open_tcp_listener, serve_http
 
 __all__ = [
     "Activity",

@@ -1,6 +1,7 @@
 """Delivery to intakes: retrying, dual-shipping, bounded. Runs on Trio and on asyncio."""
 
-from .client import ClientSettings, IntakeClient, Outcome, Sent
+from .attempt import ClientSettings, Doubt
+from .client import IntakeClient, Outcome, Sent
 from .compress import Coding, Compressor
 from .fanout import EndpointQueue, Fanout, SpooledPayload, open_fanout
 from .payload import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
@@ -12,6 +13,7 @@ __all__ = [
     "ClientSettings",
     "Coding",
     "Compressor",
+    "Doubt",
     "Endpoint",
     "EndpointQueue",
     "Fanout",

@@ -17,23 +17,40 @@ import msgspec
 
 from .. import log
 from ..buffer import BoundedBuffer, WhenFull
+from ..clock import ns_per_s
 from ..errors import Unavailable
 from ..stats import Account
+from .attempt import Doubt
 from .breaker import Breaker
 from .client import IntakeClient, Outcome
 from .payload import Endpoint, Payload
 
 parallel_sends: Final = 4
+fair_chance_s: Final = 0.2
+longest_pause_s: Final = 300.0
+"""A server that asks to be left alone for longer is asked again after this time."""
 
 
 class _Queued:
-    """A payload on one endpoint's queue; `uncertain` once an attempt may have arrived without our knowing."""
+    """A payload on one endpoint's queue, and whether an attempt may have arrived without our knowing."""
 
-    __slots__ = ("payload", "uncertain")
+    __slots__ = ("doubt", "payload")
 
     def __init__(self, payload: Payload, *, uncertain: bool = False) -> None:
         self.payload = payload
-        self.uncertain = uncertain
+        self.doubt = Doubt(uncertain)
+
+
+class SpooledPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """A payload that outlives its process: which signal and endpoint it was for, and the payload itself.
+
+    `uncertain`: an attempt may have arrived already, so a later delivery can be a repeat.
+    """
+
+    signal: str
+    endpoint: str
+    payload: Payload
+    uncertain: bool = False
 
 
 class EndpointQueue:
@@ -48,78 +65,124 @@ class EndpointQueue:
             account, max_bytes=max_bytes, when_full=WhenFull.DROP_OLDEST, full_reason="queue_full"
         )
         self._flushing = anyio.Lock()
+        self._settled = 0
+        self._leave_alone_until_ns = 0
 
-    def put(self, payload: Payload) -> None:
-        self._queue.put(_Queued(payload), size=payload.size, items=payload.items)
+    def put(self, payload: Payload, *, uncertain: bool = False) -> None:
+        self._queue.put(_Queued(payload, uncertain=uncertain), size=payload.size, items=payload.items)
 
     @property
     def is_empty(self) -> bool:
+        """Nothing waits; something may still be in flight."""
         return not len(self._queue)
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Nothing waits and nothing is in flight."""
+        statistics = self._queue.statistics()
+        return not statistics.entries and not statistics.leased_bytes
+
+    @property
+    def is_left_alone(self) -> bool:
+        """The endpoint has asked for a pause (Retry-After) that is not over."""
+        left_ns = self._leave_alone_until_ns - self._client.wall_clock()
+        return 0 < left_ns <= longest_pause_s * ns_per_s
 
     def has_room(self) -> bool:
         """Whether a payload of ordinary size still fits without dropping another."""
         statistics = self._queue.statistics()
         return statistics.bytes + statistics.leased_bytes <= statistics.max_bytes // 2
 
-    async def flush(self, *, wait_for_open_breaker: bool) -> None:
+    async def flush(self, *, wait_for_open_breaker: bool, last_chance: bool = False) -> None:
         """Send what is queued until the queue is empty or the endpoint is in trouble.
 
         With an open breaker: nothing, or (`wait_for_open_breaker`) one payload as a probe and the rest if it gets through.
+        While the endpoint has asked for a pause: nothing, unless this is the `last_chance`.
         """
-        async with self._flushing:
-            if self.breaker.is_open and not (wait_for_open_breaker and await self._send_some(1)):
+        if not wait_for_open_breaker and self.breaker.is_open:
+            return  # at once: a background flush may be at work, and wait long for its probe
+        settled_before, began = self._settled, anyio.current_time()
+        cut_off = True
+        try:
+            async with self._flushing:
+                if not self.is_left_alone or last_chance:
+                    await self._flush_under_lock(wait_for_open_breaker=wait_for_open_breaker)
+            cut_off = False
+        finally:
+            # An endpoint that hangs until the caller's deadline has failed like one that refuses, if it had time to answer.
+            had_time = anyio.current_time() - began >= fair_chance_s
+            if cut_off and had_time and self._settled == settled_before:
+                self._count_failure()
+
+    async def _flush_under_lock(self, *, wait_for_open_breaker: bool) -> None:
+        if self.breaker.is_open and not (wait_for_open_breaker and await self._send_some(1)):
+            return
+        while not self.is_empty:
+            if not await self._send_some(parallel_sends):
                 return
-            while not self.is_empty:
-                if not await self._send_some(parallel_sends):
-                    return
 
     def take_all(self) -> list[Payload]:
         """Everything that is queued and not in flight, taken off the account's hands: for the spool."""
         with self._queue.lease() as entries:
             return [entry.value.payload for entry in entries]
 
+    def take_spoolable(self, signal: str) -> list[SpooledPayload]:
+        """The same as what a spool keeps: with its destination, and the doubt about it."""
+        with self._queue.lease() as entries:
+            return [
+                SpooledPayload(
+                    signal=signal,
+                    endpoint=self.endpoint.name,
+                    payload=entry.value.payload,
+                    uncertain=entry.value.doubt.maybe_delivered,
+                )
+                for entry in entries
+            ]
+
     async def _send_some(self, count: int) -> bool:
         """Send up to `count` payloads at once. False when any of them could not be settled."""
-        succeeded: list[bool] = []
+        results: list[bool | None] = []
         async with anyio.create_task_group() as group:
             for _ in range(min(count, len(self._queue))):
-                group.start_soon(self._send_one, succeeded)
-        if not succeeded:
-            return False
-        if any(succeeded):
+                group.start_soon(self._send_one, results)
+        if any(results):
             self.breaker.delivered()
-        else:
-            self.breaker.failed()
-            if self.breaker.is_open:
-                log.warning("intake_unavailable", endpoint=self.endpoint.name, queued=len(self._queue))
-        return all(succeeded)
+        elif False in results:
+            self._count_failure()
+        return bool(results) and all(results)
 
-    async def _send_one(self, succeeded: list[bool]) -> None:
+    async def _send_one(self, results: list[bool | None]) -> None:
+        """Appends True: settled; False: the endpoint is in trouble; None: put off for a reason of our own."""
         if self.is_empty:
             return
         try:
             with self._queue.lease(max_entries=1) as (entry,):
-                queued = entry.value
-                payload = queued.payload
-                try:
-                    sent = await self._client.send(self.endpoint, payload, uncertain=queued.uncertain)
-                except Unavailable as trouble:
-                    queued.uncertain = queued.uncertain or trouble.maybe_delivered
-                    raise
-                except BaseException:
-                    # Cancelled in mid-attempt: whether it arrived is not known.
-                    queued.uncertain = True
-                    raise
+                payload = entry.value.payload
+                sent = await self._client.send(self.endpoint, payload, doubt=entry.value.doubt)
+                self._settled += 1
                 if sent.repeated:
                     self.account.repeat(payload.items, payload.size)
                 if sent.outcome is Outcome.DELIVERED:
                     self.account.deliver(payload.items, payload.size)
                 else:
                     self.account.drop(f"refused_{sent.status}", payload.items, payload.size)
-            succeeded.append(True)
+            results.append(True)
         except Unavailable as trouble:
             log.debug("intake_send_put_off", endpoint=self.endpoint.name, reason=str(trouble))
-            succeeded.append(False)
+            if trouble.retry_after_s:
+                pause_ns = int(min(trouble.retry_after_s, longest_pause_s) * ns_per_s)
+                self._leave_alone_until_ns = self._client.wall_clock() + pause_ns
+            results.append(False if trouble.attempted else None)
+        except Exception as failure:
+            # The last handler of one endpoint: a defect here (a key source that raises) must not end the flush of the others.
+            log.error("intake_send_failed", endpoint=self.endpoint.name, exc_info=failure)
+            results.append(None)
+
+    def _count_failure(self) -> None:
+        was_open = self.breaker.is_open
+        self.breaker.failed()
+        if self.breaker.is_open and not was_open:
+            log.warning("intake_unavailable", endpoint=self.endpoint.name, queued=len(self._queue))
 
 
 class Fanout:
@@ -151,24 +214,20 @@ class Fanout:
             queue.account.accept(payload.items, payload.size)
             queue.put(payload)
 
-    async def flush(self, *, wait_for_open_breaker: bool) -> None:
-        """All endpoints at once; ends when each is empty or in trouble, or with the caller's deadline."""
+    async def flush(self, *, wait_for_open_breaker: bool, last_chance: bool = False) -> None:
+        """All endpoints at once; ends when each holds nothing or is in trouble, or with the caller's deadline.
+
+        What another flush has in flight is waited for. `last_chance`: no later flush will come, so an endpoint that asked
+        for a pause is tried all the same.
+        """
         async with anyio.create_task_group() as group:
             for queue in self.queues:
-                if not queue.is_empty:
-                    group.start_soon(_flush_queue, queue, wait_for_open_breaker)
+                if not queue.holds_nothing:
+                    group.start_soon(_flush_queue, queue, wait_for_open_breaker, last_chance)
 
 
-async def _flush_queue(queue: EndpointQueue, wait_for_open_breaker: bool) -> None:
-    await queue.flush(wait_for_open_breaker=wait_for_open_breaker)
-
-
-class SpooledPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """A payload that outlives its process: which signal and endpoint it was for, and the payload itself."""
-
-    signal: str
-    endpoint: str
-    payload: Payload
+async def _flush_queue(queue: EndpointQueue, wait_for_open_breaker: bool, last_chance: bool) -> None:
+    await queue.flush(wait_for_open_breaker=wait_for_open_breaker, last_chance=last_chance)
 
 
 def open_fanout(account: Account, endpoints: Sequence[Endpoint], client: IntakeClient, *, max_bytes: int) -> Fanout:

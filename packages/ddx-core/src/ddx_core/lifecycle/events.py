@@ -7,6 +7,7 @@ Source of the shapes: AWS Lambda Developer Guide, "Telemetry API event schema re
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -290,8 +291,11 @@ def parse_telemetry(body: bytes) -> TelemetryBatch:
 def _parse_loosely(body: bytes, skipped: Counter[str]) -> list[_Envelope]:
     try:
         raws = _loose_batch.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise MalformedInput(f"telemetry is no JSON array of events: {error}") from error
+    except (msgspec.MsgspecError, RecursionError):
+        try:
+            raws = _loose_batch.decode(_mend(body))
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise MalformedInput(f"telemetry is no JSON array of events: {error}") from error
     envelopes: list[_Envelope] = []
     for raw in raws:
         try:
@@ -304,6 +308,8 @@ def _parse_loosely(body: bytes, skipped: Counter[str]) -> list[_Envelope]:
 def _parse_record(kind: str, time_ns: int, record: msgspec.Raw) -> TelemetryEvent | None:
     if kind in ("function", "extension"):
         raw = bytes(record)
+        if not raw.isascii():
+            raw = _as_utf8(raw)
         first = raw[:1]
         if first == b'"':
             return LogLine(time_ns=time_ns, from_extension=kind == "extension", text=_text.decode(raw))
@@ -314,3 +320,22 @@ def _parse_record(kind: str, time_ns: int, record: msgspec.Raw) -> TelemetryEven
     if decoder is None:
         return None
     return msgspec.structs.replace(decoder.decode(record), time_ns=time_ns)
+
+
+# A surrogate that lacks its other half; whole pairs and other escapes match too, so that their parts are not looked at.
+_surrogates = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+
+
+def _mend(body: bytes) -> bytes:
+    """What a function printed may be cut within a character; one such line must not cost the batch it came in."""
+    return _surrogates.sub(lambda found: b"\\ufffd" if found[1] else found[0], _as_utf8(body))
+
+
+def _as_utf8(raw: bytes) -> bytes:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace").encode()
+    return raw

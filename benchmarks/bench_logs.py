@@ -1,0 +1,228 @@
+"""CPU per log line, from a delivery of the Telemetry API to compressed batches; and what an outage holds in memory.
+
+The lines are half text, half JSON (as text and as object records), about 200 bytes each, in deliveries of at most 1,000
+lines and 256 KiB, as the platform makes them. The intake is in memory; the numbers are process CPU time, best of three.
+
+    python benchmarks/bench_logs.py
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+import trio
+import zstandard
+from ddx_core.clock import now_ns
+from ddx_core.errors import Unavailable
+from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Outcome, Payload, Sent, StaticKey, open_fanout
+from ddx_core.lifecycle import parse_telemetry
+from ddx_core.pipeline import FlushKind
+from ddx_core.stats import Account
+from ddx_core.tags import TagSet
+from ddx_logs.pipeline import LogsPipeline
+from ddx_logs.settings import LogsSettings
+
+lines = 100_000
+lines_per_delivery = 1000
+arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders-checkout"
+tags = TagSet(
+    [
+        ("region", "eu-west-1"),
+        ("account_id", "123456789012"),
+        ("aws_account", "123456789012"),
+        ("functionname", "orders-checkout"),
+        ("resource", "orders-checkout"),
+        ("executedversion", "$LATEST"),
+        ("function_arn", arn),
+        ("version", "2025-06-01"),
+        ("env", "production"),
+        ("service", "orders"),
+        ("memorysize", "512"),
+        ("runtime", "python3.12"),
+        ("architecture", "arm64"),
+        ("dd_extension_version", "88"),
+        ("team", "checkout"),
+    ]
+)
+
+
+class _Intake:
+    """Takes payloads, or takes none while it is down."""
+
+    def __init__(self) -> None:
+        self.is_down = False
+        self.payloads: list[Payload] = []
+
+    async def send(self, endpoint: Endpoint, payload: Payload, *, uncertain: bool = False) -> Sent:
+        await trio.lowlevel.checkpoint()
+        if self.is_down:
+            raise Unavailable("down")
+        self.payloads.append(payload)
+        return Sent(outcome=Outcome.DELIVERED, status=202, attempts=1)
+
+
+def deliveries(count: int = lines) -> list[bytes]:
+    """What the platform would post for one invocation that writes `count` lines."""
+    request_id = "459921b5-681c-4a96-beb0-81e0aa586026"
+    begin = {
+        "time": "2025-06-01T12:00:00.000Z",
+        "type": "platform.start",
+        "record": {"requestId": request_id, "version": "$LATEST"},
+    }
+    bodies = [msgspec.json.encode([begin])]
+    for first in range(0, count, lines_per_delivery):
+        numbers = range(first, min(first + lines_per_delivery, count))
+        bodies.append(msgspec.json.encode([_line(number, request_id) for number in numbers]))
+    return bodies
+
+
+def _line(number: int, request_id: str) -> dict[str, Any]:
+    at = f"2025-06-01T12:00:{number // 1000 % 60:02}.{number % 1000:03}Z"
+    padding = "the quick brown fox jumps over the lazy dog; " * 2
+    if number % 2 == 0:
+        text = f"{at} INFO checkout.cart item {number} reserved for customer {number * 7919 % 99991}: {padding}\n"
+        return {"time": at, "type": "function", "record": text}
+    fields = {
+        "timestamp": at,
+        "level": "WARN" if number % 10 == 1 else "INFO",
+        "message": f"item {number} reserved; {padding}",
+        "logger": "checkout.cart",
+        "customer": number * 7919 % 99991,
+    }
+    if number % 4 == 1:
+        return {"time": at, "type": "function", "record": {**fields, "requestId": request_id}}
+    return {"time": at, "type": "function", "record": msgspec.json.encode(fields).decode() + "\n"}
+
+
+class _Rig:
+    def __init__(self, coding: Coding = Coding.ZSTD, settings: LogsSettings | None = None) -> None:
+        self.intake = _Intake()
+        self.account = Account("logs")
+        endpoint = Endpoint(name="memory", base_url="http://memory", key=StaticKey("k"))
+        client = cast(IntakeClient, self.intake)
+        self.pipeline = LogsPipeline(
+            # Large enough for the whole run: this measures work, not drops.
+            settings or LogsSettings(max_bytes=256 << 20),
+            account=self.account,
+            fanout=open_fanout(self.account, [endpoint], client, max_bytes=64 << 20),
+            compressor=Compressor(coding),
+            tags=tags,
+            function_arn=arn,
+            service="orders",
+            now_ns=now_ns,
+            on_out_of_memory=lambda request_id, time_ns: None,
+        )
+
+    def take_in(self, bodies: list[bytes]) -> None:
+        for body in bodies:
+            for event in parse_telemetry(body).events:
+                self.pipeline.observe(event)
+
+    async def flush_each(self, bodies: list[bytes], every: int) -> None:
+        """Take in, flushing after every so many deliveries."""
+        for first in range(0, len(bodies), every):
+            self.take_in(bodies[first : first + every])
+            await self.pipeline.flush(FlushKind.BLOCKING)
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+def _best(work: Callable[[], float]) -> float:
+    return min(work() for _ in range(3))
+
+
+def run() -> dict[str, float]:
+    """µs of CPU per line by stage, lines held in an outage, and the cost of one large invocation's flush."""
+    bodies = deliveries()
+
+    def parse() -> float:
+        return _cpu_s(lambda: [parse_telemetry(body) for body in bodies])
+
+    def whole(coding: Coding) -> float:
+        rig = _Rig(coding)
+        spent = _cpu_s(lambda: trio.run(rig.flush_each, bodies, 5))
+        assert rig.account.snapshot().delivered.items == lines + 1
+        return spent
+
+    events = [event for body in bodies for event in parse_telemetry(body).events]
+
+    def observe() -> float:
+        rig = _Rig()
+        return _cpu_s(lambda: [rig.pipeline.observe(event) for event in events])
+
+    def flush() -> float:
+        rig = _Rig()
+        for event in events:
+            rig.pipeline.observe(event)
+        return _cpu_s(lambda: trio.run(rig.pipeline.flush, FlushKind.BLOCKING))
+
+    per_line = 1e6 / lines
+    result = {
+        "lines": float(lines),
+        "parse_us": _best(parse) * per_line,
+        "observe_us": _best(observe) * per_line,
+        "batch_and_zstd_us": _best(flush) * per_line,
+        "whole_zstd_us": _best(lambda: whole(Coding.ZSTD)) * per_line,
+        "whole_identity_us": _best(lambda: whole(Coding.IDENTITY)) * per_line,
+        "flush_5000_lines_ms": _flush_of_one_invocation_ms(),
+    }
+    del events
+    return result | _outage(bodies)
+
+
+def _flush_of_one_invocation_ms() -> float:
+    """5,000 lines of one invocation, taken in already; what the flush after the response then costs, without the network."""
+
+    def once() -> float:
+        rig = _Rig()
+        rig.take_in(deliveries(5000))
+        return _cpu_s(lambda: trio.run(rig.pipeline.flush, FlushKind.BLOCKING))
+
+    return _best(once) * 1000
+
+
+def _outage(bodies: list[bytes]) -> dict[str, float]:
+    """The whole run while the intake is down, with the default bounds; then it is back and everything held goes out."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rig = _Rig(settings=LogsSettings())
+    rig.intake.is_down = True
+    trio.run(rig.flush_each, bodies, 5)
+    held = rig.account.snapshot().held
+    rig.intake.is_down = False
+    trio.run(rig.pipeline.flush, FlushKind.FINAL)
+    end = rig.account.snapshot()
+    assert end.closes
+    assert end.held.items == 0
+    begin = time.process_time()
+    decoded = sum(_decode(payload) for payload in rig.intake.payloads)
+    decode_us = (time.process_time() - begin) * 1e6 / decoded
+    assert decoded == end.delivered.items
+    return {
+        "outage_held_lines": float(held.items),
+        "outage_held_mib": held.bytes / (1 << 20),
+        "outage_dropped_lines": float(sum(amount.items for amount in end.dropped.values())),
+        "outage_peak_rss_growth_mib": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "intake_decode_us": decode_us,
+    }
+
+
+def _decode(payload: Payload) -> int:
+    body = zstandard.ZstdDecompressor().decompressobj().decompress(payload.body)
+    return len(msgspec.json.decode(body, type=list[Any]))
+
+
+def main() -> None:
+    for name, value in run().items():
+        print(f"{name:<28} {value:>12,.2f}")
+
+
+if __name__ == "__main__":
+    main()

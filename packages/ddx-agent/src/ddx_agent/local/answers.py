@@ -1,0 +1,36 @@
+"""Answers of the Lambda APIs in the shape AWS's own code gives them: error bodies, `{"status":"OK"}`, refusals."""
+
+from __future__ import annotations
+
+import msgspec
+from ddx_core.http import Response
+from ddx_core.http.message import type_json
+
+_html_sensitive = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a call is refused. A refused call has changed no state."""
+
+    status: int
+    error_type: str
+    message: str
+
+
+def error_body(error_type: str, message: str, stack_trace: list[str] | None = None) -> bytes:
+    """One JSON object and a newline; `<`, `>` and `&` escaped, as Go's encoder does."""
+    body: dict[str, object] = {"errorMessage": message, "errorType": error_type}
+    if stack_trace is not None:
+        body["stackTrace"] = stack_trace
+    text = msgspec.json.encode(body).decode()
+    for plain, escaped in _html_sensitive.items():
+        text = text.replace(plain, escaped)
+    return text.encode() + b"\n"
+
+
+def refuse(refusal: Refusal) -> Response:
+    return Response(status=refusal.status, body=error_body(refusal.error_type, refusal.message), content_type=type_json)
+
+
+def accepted() -> Response:
+    return Response(status=202, body=b'{"status":"OK"}\n', content_type=type_json)

@@ -1,0 +1,219 @@
+"""A function folder: what `function.toml` says, what is taken when it says nothing, and the sample events beside it.
+
+orders/
+    function.toml                 optional
+    handler.py or bootstrap
+    events/10-order.json          one event a file, played in the order of their names
+    events/30-no-stock.error.json the word before `.json` names the expected outcome: success, error or timeout
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from ddx_core.errors import ConfigError
+
+settings_file = "function.toml"
+bootstrap_file = "bootstrap"
+
+Outcome = Literal["success", "error", "timeout"]
+Runtime = Literal["python", "bootstrap"]
+
+_outcomes: tuple[Outcome, ...] = ("success", "error", "timeout")
+_handler_files = ("lambda_function.py", "handler.py", "app.py", "main.py", "index.py")
+_handler_names = ("lambda_handler", "handler")
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One event to play, and what should come of it."""
+
+    name: str
+    payload: bytes
+    expect: Outcome = "success"
+
+
+class Function(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the platform needs to know of a function."""
+
+    folder: Path
+    name: str
+    handler: str
+    runtime: Runtime = "python"
+    python: str = sys.executable
+    """The interpreter of a Python function; `awslambdaric` must be importable in it."""
+    memory_mb: int = 512
+    timeout_s: float = 30.0
+    environment: dict[str, str] = {}
+    log_format: Literal["Text", "JSON"] = "Text"
+    tracing: Literal["Active", "PassThrough"] = "PassThrough"
+    region: str = "us-east-1"
+    account_id: str = "123456789012"
+    samples: tuple[Sample, ...] = ()
+
+    @property
+    def version(self) -> str:
+        return "$LATEST"
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{self.name}"
+
+    @property
+    def command(self) -> list[str]:
+        if self.runtime == "bootstrap":
+            return [str(self.folder / bootstrap_file)]
+        return [self.python, "-m", "awslambdaric", self.handler]
+
+    @property
+    def execution_env(self) -> str | None:
+        """Lambda names only its own runtimes; a `bootstrap` gets no AWS_EXECUTION_ENV."""
+        if self.runtime == "bootstrap":
+            return None
+        return f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class _Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The keys of function.toml."""
+
+    name: str | None = None
+    handler: str | None = None
+    runtime: Runtime | None = None
+    python: str | None = None
+    memory_mb: int = 512
+    timeout_s: float = 30.0
+    environment: dict[str, str | int | float | bool] = {}
+    log_format: Literal["Text", "JSON"] = "Text"
+    tracing: Literal["Active", "PassThrough"] = "PassThrough"
+    region: str = "us-east-1"
+    account_id: str = "123456789012"
+
+
+def load_function(folder: Path) -> Function:
+    """Read a function folder. Raises ConfigError, naming the file and the key."""
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    file = folder / settings_file
+    settings = _read_settings(file)
+    if not 128 <= settings.memory_mb <= 10_240:
+        raise ConfigError(f"{file}: memory_mb = {settings.memory_mb}: expected 128 to 10240")
+    if not 0 < settings.timeout_s <= 900:
+        raise ConfigError(f"{file}: timeout_s = {settings.timeout_s:g}: expected more than 0, at most 900")
+    runtime = settings.runtime or ("bootstrap" if (folder / bootstrap_file).exists() else "python")
+    if runtime == "bootstrap":
+        _check_bootstrap(folder / bootstrap_file)
+    python = settings.python or sys.executable
+    if settings.python is not None and os.sep in settings.python:
+        python = str(folder / settings.python)
+        if not Path(python).exists():
+            raise ConfigError(f"{file}: python = {settings.python!r}: no such file")
+    return Function(
+        folder=folder,
+        name=settings.name or folder.name,
+        handler=settings.handler or _default_handler(folder, runtime),
+        runtime=runtime,
+        python=python,
+        memory_mb=settings.memory_mb,
+        timeout_s=settings.timeout_s,
+        environment={name: _as_text(value) for name, value in settings.environment.items()},
+        log_format=settings.log_format,
+        tracing=settings.tracing,
+        region=settings.region,
+        account_id=settings.account_id,
+        samples=tuple(read_samples(folder / "events")),
+    )
+
+
+def _read_settings(file: Path) -> _Settings:
+    try:
+        text = file.read_bytes().decode()
+    except FileNotFoundError:
+        return _Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    try:
+        return msgspec.convert(tomllib.loads(text), _Settings)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{file}: {_readable(str(error))}") from error
+
+
+def _readable(message: str) -> str:
+    """`Expected `int`, got `str` - at `$.memory_mb`` → `memory_mb: expected int, got str`."""
+    what, at, where = message.partition(" - at `$.")
+    what = what.replace("`", "")
+    what = what[:1].lower() + what[1:]
+    if what.startswith("object contains unknown field "):
+        return f"unknown key {what.removeprefix('object contains unknown field ')}"
+    return f"{where.rstrip('`')}: {what}" if at else what
+
+
+def _as_text(value: str | int | float | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _check_bootstrap(file: Path) -> None:
+    if not file.exists():
+        raise ConfigError(f"{file}: no such file, and runtime is `bootstrap`")
+    if not os.access(file, os.X_OK):
+        raise ConfigError(f"{file}: is not executable (chmod +x)")
+
+
+def _default_handler(folder: Path, runtime: Runtime) -> str:
+    """The first of the usual files that defines one of the usual names."""
+    if runtime == "bootstrap":
+        return "bootstrap"
+    for name in _handler_files:
+        file = folder / name
+        if not file.exists():
+            continue
+        try:
+            tree = ast.parse(file.read_bytes())
+        except (SyntaxError, ValueError) as error:
+            raise ConfigError(f"{file}: {error}") from error
+        for wanted in _handler_names:
+            if wanted in _defined(tree):
+                return f"{file.stem}.{wanted}"
+    raise ConfigError(
+        f"{folder}: found neither `{bootstrap_file}` nor a Python file ({', '.join(_handler_files)}) that defines "
+        f'{" or ".join(_handler_names)}; name it in {settings_file}: handler = "module.function"'
+    )
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return names
+
+
+def read_samples(folder: Path) -> Sequence[Sample]:
+    if not folder.is_dir():
+        return []
+    return [_sample(file) for file in sorted(folder.glob("*.json"))]
+
+
+def _sample(file: Path) -> Sample:
+    payload = file.read_bytes()
+    try:
+        msgspec.json.decode(payload)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    name, _, last = file.stem.rpartition(".")
+    for outcome in _outcomes:
+        if name and last == outcome:
+            return Sample(name=name, payload=payload, expect=outcome)
+    return Sample(name=file.stem, payload=payload)

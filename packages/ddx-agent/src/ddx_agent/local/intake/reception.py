@@ -1,0 +1,239 @@
+"""One request to the intake: what it holds, whether it is taken, and what is answered. Synchronous, no sockets.
+
+Order of judgement, as at Datadog: the key, the size, the encoding, the content.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from urllib.parse import parse_qsl
+
+import msgspec
+from ddx_core.http import Request, Response
+
+from .decode import (
+    DecodeError,
+    TooLarge,
+    count_spans,
+    decode_body,
+    decode_client_stats,
+    decode_distribution_points,
+    decode_logs,
+    decode_series_v1,
+    decode_series_v2,
+    decode_sketches,
+    decode_stats,
+    decode_traces,
+    decode_traces_v04,
+    decode_traces_v05,
+)
+from .decode.documents import read_json
+from .endpoints import Endpoint
+from .items import Metric, Raw, ReceivedRequest, StatsGroup, TracePayload
+from .keys import api_key, bytes_without_key, key_end, key_id, public_headers, public_path, public_query
+from .script import Action, Answer, Script, normal
+from .store import Item, Store, signal_kinds
+
+_protobuf_types = ("application/x-protobuf", "application/protobuf")
+
+# The store adds these up over requests: far above anything real, far below what would overflow.
+_most_samples = 1 << 48
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What became of one request: the response, and how it is to be sent."""
+
+    record: ReceivedRequest
+    response: Response
+    answer: Answer
+
+
+class Contents(msgspec.Struct, frozen=True):
+    items: list[Item]
+    count: int
+    samples: int
+    decoded_bytes: int
+    fingerprint: str
+
+
+class _Refusal(Exception):
+    """The request is not taken, for what it is."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+
+
+def receive(
+    request: Request, endpoint: Endpoint, script: Script, store: Store, *, now_s: float, keep_spans: bool
+) -> Received:
+    """Judge one request, keep it and what it holds, and say what is to be answered."""
+    id = store.new_request_id()
+    key = api_key(request)
+    answer = normal
+    contents: Contents | None = None
+    error: str | None = None
+    try:
+        _judge_key(endpoint, key, script)
+        answer = script.take(kind=endpoint.kind, path=request.path, key=key)
+        if answer.keeps_data:
+            contents = _read(request, endpoint, id, keep_spans=keep_spans)
+            response = endpoint.accepted(answer.status if answer.action is Action.STATUS else None)
+        else:
+            response = _scripted(endpoint, answer)
+            error = f"scripted: {answer.describe()}"
+    except _Refusal as refusal:
+        error = str(refusal)
+        response = endpoint.refused(refusal.status, refusal.title, error)
+    record = ReceivedRequest(
+        id=id,
+        kind=endpoint.kind,
+        arrived_s=now_s,
+        method=request.method,
+        path=public_path(request),
+        query=public_query(request.query),
+        headers=public_headers(request.headers),
+        wire_bytes=_wire_bytes(request),
+        decoded_bytes=contents.decoded_bytes if contents else 0,
+        status=_status_sent(response, answer),
+        answer=answer.describe(),
+        accepted=contents is not None,
+        items=contents.count if contents else 0,
+        samples=min(contents.samples, _most_samples) if contents else 0,
+        error=error,
+        key_id=key_id(key) if key else None,
+        key_end=key_end(key) if key else None,
+        fingerprint=contents.fingerprint if contents else _fingerprint(request.body),
+    )
+    store.add(record, contents.items if contents else ())
+    return Received(record, response, answer)
+
+
+def _judge_key(endpoint: Endpoint, key: str | None, script: Script) -> None:
+    if key is not None and key in script.refused_keys:
+        raise _Refusal(403, "Forbidden", "the API key is refused")
+    if key is None and endpoint.needs_key and script.require_key:
+        raise _Refusal(
+            endpoint.missing_key, "Unauthorized" if endpoint.missing_key == 401 else "Forbidden", "no API key"
+        )
+
+
+def _scripted(endpoint: Endpoint, answer: Answer) -> Response:
+    headers = (("Retry-After", answer.retry_after),) if answer.retry_after is not None else ()
+    response = endpoint.refused(answer.status or 503, "Scripted", "scripted answer")
+    response.headers = headers
+    if answer.body is not None:
+        response.body = answer.body.encode()
+    return response
+
+
+def _status_sent(response: Response, answer: Answer) -> int | None:
+    match answer.action:
+        case Action.RESET | Action.RESET_AFTER_READ | Action.HANG | Action.GARBAGE | Action.CLOSE:
+            return None
+        case _:
+            return response.status
+
+
+def _read(request: Request, endpoint: Endpoint, id: int, *, keep_spans: bool) -> Contents:
+    if request.method not in endpoint.methods:
+        raise _Refusal(404, "Not Found", f"nothing takes {request.method} here")
+    if request.truncated:
+        raise _Refusal(413, "Payload Too Large", f"a body above {endpoint.wire_limit} bytes")
+    try:
+        return _decode(request, endpoint, id, keep_spans=keep_spans)
+    except TooLarge as failure:
+        raise _Refusal(413, "Payload Too Large", str(failure)) from failure
+    except DecodeError as failure:
+        raise _Refusal(400, "Bad Request", str(failure)) from failure
+
+
+def _decode(request: Request, endpoint: Endpoint, id: int, *, keep_spans: bool) -> Contents:
+    encoding = request.headers.get("content-encoding")
+    try:
+        body = decode_body(request.body, encoding, limit=endpoint.raw_limit)
+    except DecodeError:
+        if endpoint.kind in signal_kinds:
+            raise
+        # Kinds that are only kept are never refused for what is in them.
+        body = request.body
+    items, count = _items(request, endpoint, body, id, keep_spans=keep_spans)
+    return Contents(
+        items=items,
+        count=count,
+        samples=sum(map(_samples, items)) if items else count,
+        decoded_bytes=len(body),
+        fingerprint=_fingerprint(body),
+    )
+
+
+def _items(request: Request, endpoint: Endpoint, body: bytes, id: int, *, keep_spans: bool) -> tuple[list[Item], int]:
+    """The items of a body and their number, which is also right when they are only counted."""
+    content_type = request.headers.get("content-type")
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    items: list[Item]
+    match endpoint.kind, endpoint.path:
+        case "logs", _:
+            query = dict(parse_qsl(request.query))
+            items = [*decode_logs(body, content_type=content_type, query=query, request=id)]
+        case "series", "/api/v1/series":
+            items = [*decode_series_v1(body, request=id)]
+        case "series", _:
+            items = [*decode_series_v2(body, protobuf=media_type in _protobuf_types, request=id)]
+        case "sketches", _:
+            items = [*decode_sketches(body, request=id)]
+        case "distribution_points", _:
+            items = [*decode_distribution_points(body, request=id)]
+        case "traces", "/api/v0.2/traces":
+            if not keep_spans:
+                return [], count_spans(body)
+            items = [*decode_traces(body, request=id)]
+        case "traces", path:
+            decode = decode_traces_v05 if path == "/v0.5/traces" else decode_traces_v04
+            items = [*decode(body, payload=_about_tracer(request), request=id)]
+            if not keep_spans:
+                return [], len(items)
+        case "stats", "/api/v0.2/stats":
+            items = [*decode_stats(body, request=id)]
+        case "stats", _:
+            items = [*decode_client_stats(body, request=id)]
+        case "validate", _:
+            items = []
+        case kind, _:
+            if kind in ("events", "check_run"):
+                read_json(body, msgspec.Raw)
+            kept = bytes_without_key(body, api_key(request))
+            items = [Raw(request=id, kind=kind, path=request.path, content_type=content_type, body=kept)]
+    return items, len(items)
+
+
+def _about_tracer(request: Request) -> TracePayload:
+    """What a tracer says about itself in headers, and an agent would say in the payload."""
+    headers = request.headers
+    return TracePayload(
+        container_id=headers.get("datadog-container-id", ""),
+        language=headers.get("datadog-meta-lang", ""),
+        language_version=headers.get("datadog-meta-lang-version", ""),
+        tracer_version=headers.get("datadog-meta-tracer-version", ""),
+    )
+
+
+def _samples(item: Item) -> int:
+    match item:
+        case Metric():
+            return item.sketch.cnt if item.sketch is not None else 1
+        case StatsGroup():
+            return item.hits
+        case _:
+            return 1
+
+
+def _wire_bytes(request: Request) -> int:
+    """The body's size; of one too large to be read, as announced."""
+    announced = request.headers.get("content-length", "0")
+    return int(announced) if request.truncated and announced.isdigit() else len(request.body)
+
+
+def _fingerprint(body: bytes) -> str:
+    return blake2b(body, digest_size=12).hexdigest()

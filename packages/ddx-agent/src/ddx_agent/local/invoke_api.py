@@ -1,0 +1,147 @@
+"""The Lambda service's Invoke operation, as boto3 and the AWS CLI call it: `POST /2015-03-31/functions/NAME/invocations`.
+
+Requests are not authenticated: any credentials, or none, will do.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from ddx_core.http import Oversize, Request, Response, Route
+
+from .invocation import Invocation
+from .runtime_session import max_payload
+from .sandbox import SandboxBusy
+
+if TYPE_CHECKING:
+    from .platform import Platform
+
+max_event_payload = 1024 * 1024
+"""An asynchronous event's limit (Lambda quotas: 1 MB)."""
+
+any_function = "function"
+"""The name under which AWS's own emulator offers whatever function it runs."""
+
+
+def invoke_routes(platform: Platform) -> Sequence[Route]:
+    async def invoke(request: Request) -> Response:
+        return await _invoke(platform, request)
+
+    return (
+        Route(
+            ("POST",),
+            "/2015-03-31/functions/{name}/invocations",
+            invoke,
+            max_body=max_payload,
+            oversize=Oversize.DISCARD,
+        ),
+    )
+
+
+async def _invoke(platform: Platform, request: Request) -> Response:
+    kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+    problem = _unknown(platform, request.params["name"]) or _bad_request(request, kind)
+    if problem is not None:
+        return problem
+    if kind == "DryRun":
+        return Response(status=204, content_type=None, headers=_common(platform))
+    try:
+        client_context = _client_context(request)
+    except ValueError:
+        return _error(
+            400, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
+        )
+    try:
+        invocation = platform.submit(
+            payload=request.body or b"{}",
+            trace_header=request.headers.get("x-amzn-trace-id"),
+            client_context=client_context,
+        )
+    except SandboxBusy:
+        return _error(
+            429,
+            "TooManyRequestsException",
+            "Rate Exceeded.",
+            Reason="ReservedFunctionConcurrentInvocationLimitExceeded",
+        )
+    headers = (("x-amzn-RequestId", invocation.request.request_id), *_common(platform))
+    if kind == "Event":
+        return Response(status=202, content_type=None, headers=headers)
+    return await _answer(invocation, headers, with_tail=request.headers.get("x-amz-log-type") == "Tail")
+
+
+async def _answer(invocation: Invocation, headers: tuple[tuple[str, str], ...], *, with_tail: bool) -> Response:
+    if with_tail:
+        # The tail ends with the REPORT line, which is written when the extensions are done.
+        result = await invocation.wait_done()
+        headers = (*headers, ("X-Amz-Log-Result", base64.b64encode(result.log_tail).decode()))
+    await invocation.responded.wait()
+    answer = invocation.answer
+    assert answer is not None
+    if answer.error_type is not None:
+        headers = (*headers, ("X-Amz-Function-Error", "Unhandled"))
+    return Response(status=200, body=answer.payload, content_type="application/json", headers=headers)
+
+
+def _common(platform: Platform) -> tuple[tuple[str, str], ...]:
+    return (("X-Amz-Executed-Version", platform.function.version),)
+
+
+def _unknown(platform: Platform, name: str) -> Response | None:
+    """`name` may be a function's name, or a partial or whole ARN, each with or without a qualifier."""
+    function = platform.function
+    if name in (function.name, any_function) or f"{function.arn}:".endswith(f":{name}:"):
+        return None
+    base, _, qualifier = name.rpartition(":")
+    if qualifier == function.version and base:
+        return _unknown(platform, base)
+    if name == function.arn:
+        return None
+    arn = name if name.startswith("arn:") else function.arn.rpartition(":")[0] + f":{name}"
+    return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
+
+
+def _bad_request(request: Request, kind: str) -> Response | None:
+    if kind not in ("RequestResponse", "Event", "DryRun"):
+        return _error(
+            400,
+            "InvalidParameterValueException",
+            f"Value '{kind}' at 'invocationType' failed to satisfy constraint: "
+            "Member must satisfy enum value set: [Event, RequestResponse, DryRun]",
+        )
+    limit = max_event_payload if kind == "Event" else max_payload
+    if request.truncated or len(request.body) > limit:
+        size = len(request.body) or request.headers.get("content-length", "unknown")
+        told = f"Request must be smaller than {limit} bytes for the InvokeFunction operation; its size is {size}"
+        return _error(413, "RequestTooLargeException", told)
+    if request.body:
+        try:
+            msgspec.json.decode(request.body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return _error(400, "InvalidRequestContentException", f"Could not parse request body into json: {error}")
+    return None
+
+
+def _client_context(request: Request) -> str | None:
+    encoded = request.headers.get("x-amz-client-context")
+    if not encoded:
+        return None
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+        msgspec.json.decode(text, type=dict[str, Any])
+    except (binascii.Error, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def _error(status: int, error_type: str, message: str, **more: str) -> Response:
+    body = {"Type": "User", "Message": message, **more}
+    return _json(status, body, ("x-amzn-ErrorType", error_type))
+
+
+def _json(status: int, value: object, *headers: tuple[str, str]) -> Response:
+    return Response(status=status, body=msgspec.json.encode(value), content_type="application/json", headers=headers)

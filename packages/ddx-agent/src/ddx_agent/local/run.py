@@ -1,0 +1,239 @@
+"""`ddx local FOLDER`: a function, the extension and the embedded intake on this machine, and an account of what was sent.
+
+Plays the folder's sample events with the sandbox frozen in between, shuts the sandbox down, and exits 0 when every
+invocation ended as its sample says and the accounts close. `--serve` keeps it up for invocations from outside instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import trio
+from ddx_core.errors import ConfigError
+
+from . import report_text
+from .accounts import Accounts, read_accounts
+from .function import Function, Sample, load_function
+from .intake import Intake, open_intake
+from .platform import Platform, open_platform, our_extension, our_extension_name
+from .report import Played, Report, make_report, played
+
+# Datadog's keys have 32 hexadecimal digits; the intake takes any.
+local_api_key = "0" * 32
+default_port = 9000
+max_extension_lines = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", type=Path, help="the function: a folder with function.toml, a Python handler, or bootstrap"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
+    parser.add_argument("--serve", action="store_true", help="play no events: keep the function up to be invoked")
+    parser.add_argument(
+        "--repeat", "--invocations", type=_at_least_one, default=1, metavar="N", help="play all events N times"
+    )
+    parser.add_argument("--extension", metavar="CMD", help="run this extension in place of ours")
+    parser.add_argument("--no-extension", action="store_true", help="run the function alone")
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="KEY=VALUE", help="set a variable of the function"
+    )
+    parser.add_argument("--memory", type=int, metavar="MB", help="memory size, in place of the function's")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="timeout, in place of the function's")
+    parser.add_argument("--no-freeze", action="store_true", help="let the sandbox run between invocations")
+    parser.add_argument("--no-cpu-share", action="store_true", help="do not hold the sandbox to its memory's CPU share")
+    parser.add_argument(
+        "--keep-frozen-ms", type=float, default=0, metavar="MS", help="wait this long between invocations"
+    )
+    parser.add_argument("--port", type=int, help=f"of the invoke endpoint (with --serve {default_port}, else any)")
+    parser.add_argument("--intake-port", type=int, default=0, help="of the embedded intake (default: any)")
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+async def run_local(args: argparse.Namespace) -> int:
+    """The exit code: 0 when all is well, 1 when an outcome or the accounts are not, 2 when it could not start."""
+    try:
+        function = _changed(load_function(args.folder), args)
+        command = _extension_command(args)
+    except ConfigError as error:
+        sys.stderr.write(f"ddx local: {error}\n")
+        return 2
+    work = Path(tempfile.mkdtemp(prefix="ddx-local-"))
+    try:
+        async with open_intake("127.0.0.1", args.intake_port) as intake:
+            report = await _run(args, function, command, intake, work)
+    except OSError as error:
+        sys.stderr.write(f"ddx local: {error.strerror or error}\n")
+        return 2
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if args.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+    else:
+        _say(report_text.summary(report, _width()))
+    return 0 if report.ok else 1
+
+
+def _changed(function: Function, args: argparse.Namespace) -> Function:
+    """The function with what the command line says in place of its own settings."""
+    environment = dict(function.environment)
+    for setting in args.env:
+        name, equals, value = setting.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"--env {setting}: expected KEY=VALUE")
+        environment[name] = value
+    memory_mb = function.memory_mb if args.memory is None else args.memory
+    timeout_s = function.timeout_s if args.timeout is None else args.timeout
+    if not 128 <= memory_mb <= 10_240:
+        raise ConfigError(f"--memory {memory_mb}: expected 128 to 10240")
+    if not 0 < timeout_s <= 900:
+        raise ConfigError(f"--timeout {timeout_s:g}: expected more than 0, at most 900")
+    return msgspec.structs.replace(function, environment=environment, memory_mb=memory_mb, timeout_s=timeout_s)
+
+
+def _extension_command(args: argparse.Namespace) -> list[str] | None:
+    if args.no_extension:
+        return None
+    if args.extension is None:
+        return list(our_extension)
+    try:
+        command = shlex.split(args.extension)
+    except ValueError as error:
+        raise ConfigError(f"--extension {args.extension}: {error}") from error
+    if not command:
+        raise ConfigError("--extension: expected a command")
+    # Extensions are started in the root folder, as on Lambda: a path is meant from here.
+    if os.sep in command[0]:
+        command[0] = str(Path(command[0]).resolve())
+    return command
+
+
+async def _run(
+    args: argparse.Namespace, function: Function, command: Sequence[str] | None, intake: Intake, work: Path
+) -> Report:
+    accounts_file = work / "accounts.jsonl"
+    invocations: list[Played] = []
+    said: deque[str] = deque(maxlen=max_extension_lines)
+
+    def on_line(source: str, line: str) -> None:
+        if source not in ("function", "platform"):
+            said.append(line)
+        if args.serve and not args.json:
+            _say([f"{source:<14} {report_text.plain(line)}"])
+
+    async with open_platform(
+        function,
+        extension_command=command,
+        extension_name=our_extension_name if args.extension is None else None,
+        extension_environment=extension_settings(intake.url, accounts_file, work / "spool"),
+        port=args.port if args.port is not None else (default_port if args.serve else 0),
+        freeze=not args.no_freeze,
+        cpu_share=not args.no_cpu_share,
+        on_line=on_line,
+    ) as platform:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
+            if args.serve:
+                _tell_how_to_invoke(platform, intake, args)
+                await trio.sleep_forever()
+            await _play(platform, args, invocations)
+            nursery.cancel_scope.cancel("all events have been played")
+        await platform.shutdown("spindown")
+        return make_report(
+            function,
+            extension=command,
+            cpu_share=platform.cpu_share,
+            cpu_share_unavailable=platform.cpu_share_unavailable,
+            invocations=invocations,
+            lives=platform.life_ends,
+            store=intake.store,
+            accounts=_accounts(args, accounts_file, intake, lives=len(platform.life_ends)),
+            extension_output=tuple(said),
+        )
+
+
+async def _cancel_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            scope.cancel("interrupted")
+            return
+
+
+def extension_settings(intake_url: str, accounts_file: Path, spool: Path) -> Mapping[str, str]:
+    """What makes any Datadog agent send to the embedded intake, and ours account for it."""
+    return {
+        "DD_API_KEY": local_api_key,
+        "DD_SITE": "datadoghq.com",
+        "DD_DD_URL": intake_url,
+        "DD_LOGS_CONFIG_LOGS_DD_URL": intake_url,
+        "DD_APM_DD_URL": intake_url,
+        "DDX_ACCOUNTS_FILE": str(accounts_file),
+        "DDX_SPOOL_DIR": str(spool),
+    }
+
+
+async def _play(platform: Platform, args: argparse.Namespace, invocations: list[Played]) -> None:
+    samples = platform.function.samples or (Sample(name="an empty event", payload=b"{}"),)
+    for turn in range(args.repeat):
+        for sample in samples:
+            if invocations and args.keep_frozen_ms:
+                await trio.sleep(args.keep_frozen_ms / 1000)
+            each = played(sample, await platform.invoke(payload=sample.payload))
+            if turn:
+                each = msgspec.structs.replace(each, name=f"{each.name} ({turn + 1})")
+            invocations.append(each)
+            if not args.json:
+                if len(invocations) == 1:
+                    _say(report_text.heading(platform.function, platform.cpu_share, platform.cpu_share_unavailable))
+                _say(report_text.invocation_lines(each, _width()))
+
+
+def _accounts(args: argparse.Namespace, file: Path, intake: Intake, *, lives: int) -> Accounts | None:
+    """Ours must have written some; another extension may have, when it knows the variable."""
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    ours = args.extension is None and not args.no_extension
+    if not ours and not lines:
+        return None
+    return read_accounts(lines, lives=lives if ours else len(lines), totals=intake.store.totals())
+
+
+def _tell_how_to_invoke(platform: Platform, intake: Intake, args: argparse.Namespace) -> None:
+    url, name = platform.invoke_url, platform.function.name
+    if args.json:
+        _say([msgspec.json.encode({"invoke_url": url, "function": name, "intake_url": intake.url}).decode()])
+        return
+    _say(
+        [
+            f"{name} is up. Invoke it:",
+            f"  curl -d '{{}}' {url}/2015-03-31/functions/{name}/invocations",
+            f"  aws lambda invoke --endpoint-url {url} --function-name {name} /dev/stdout",
+            f"  boto3.client('lambda', endpoint_url='{url}').invoke(FunctionName='{name}', Payload=b'{{}}')",
+            f"What arrives: {intake.url}/ddx    Stop with Ctrl-C.",
+            "",
+        ]
+    )
+
+
+def _say(lines: Sequence[str]) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _width() -> int:
+    return max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))

@@ -1,0 +1,203 @@
+"""For tests of what a function, an agent or a collector sends: an intake to point it at, and assertions on what arrived.
+
+    from ddx_agent.testing import assert_delivered_once, expect_log, open_intake, slow
+
+    async def test_orders_are_logged() -> None:
+        async with open_intake(script={"logs": [503, slow(2), "reset"]}) as intake:
+            ...  # run what is under test with DD_LOGS_CONFIG_LOGS_DD_URL=intake.url
+            with trio.fail_after(10):
+                await intake.wait_for(lambda store: store.logs(contains="order taken"))
+            expect_log(intake.store, contains="order taken", service="orders")
+            assert_delivered_once(intake.store)
+
+The assertions raise AssertionError with what did arrive, so that a failed test tells why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from ddx_agent.local.intake import (
+    Answer,
+    Intake,
+    Log,
+    Metric,
+    Raw,
+    ReceivedRequest,
+    Repeat,
+    Script,
+    Sketch,
+    Span,
+    StatsGroup,
+    StatsSketch,
+    Store,
+    StoreLimits,
+    Totals,
+    close,
+    garbage,
+    hang,
+    normal,
+    open_intake,
+    reset,
+    reset_after_read,
+    slow,
+    status,
+    truncated,
+)
+
+__all__ = [
+    "Answer",
+    "Intake",
+    "Log",
+    "Metric",
+    "Raw",
+    "ReceivedRequest",
+    "Repeat",
+    "Script",
+    "Sketch",
+    "Span",
+    "StatsGroup",
+    "StatsSketch",
+    "Store",
+    "StoreLimits",
+    "Totals",
+    "assert_accounts_close",
+    "assert_delivered_once",
+    "close",
+    "expect_log",
+    "expect_metric",
+    "expect_request",
+    "expect_span",
+    "expect_stats",
+    "garbage",
+    "hang",
+    "normal",
+    "open_intake",
+    "reset",
+    "reset_after_read",
+    "slow",
+    "status",
+    "truncated",
+]
+
+T = TypeVar("T")
+
+_shown: Final = 20
+
+
+def expect_log(store: Store, **wanted: Any) -> Log:
+    """The first log that fits; criteria as for `Store.logs`: `service`, `request_id`, `contains`, `status`."""
+    return _first(store.logs(**wanted), "log", wanted, store.logs, lambda log: f"{log.status} {log.message!r}")
+
+
+def expect_metric(store: Store, name: str, **wanted: Any) -> Metric:
+    """The first point of a metric; further criteria as for `Store.metrics`: `tag`, `type`."""
+    return _first(
+        store.metrics(name=name, **wanted),
+        "metric",
+        {"name": name, **wanted},
+        store.metrics,
+        lambda metric: f"{metric.name} {metric.type} {' '.join(metric.tags)}",
+    )
+
+
+def expect_span(store: Store, **wanted: Any) -> Span:
+    """The first span that fits; criteria as for `Store.spans`: `name`, `trace_id`, `service`, `resource`."""
+    return _first(
+        store.spans(**wanted), "span", wanted, store.spans, lambda span: f"{span.service} {span.name} {span.resource!r}"
+    )
+
+
+def expect_stats(store: Store, **wanted: Any) -> StatsGroup:
+    """The first group of trace statistics that fits; criteria as for `Store.stats`: `name`, `service`, `resource`."""
+    return _first(
+        store.stats(**wanted),
+        "stats group",
+        wanted,
+        store.stats,
+        lambda group: f"{group.service} {group.name} {group.resource!r}: {group.hits} hits",
+    )
+
+
+def expect_request(store: Store, **wanted: Any) -> ReceivedRequest:
+    """The first request that fits; criteria as for `Store.requests`: `kind`, `accepted`, `after`."""
+    return _first(
+        store.requests(**wanted),
+        "request",
+        wanted,
+        store.requests,
+        lambda request: f"{request.method} {request.path} -> {request.status} {request.error or ''}",
+    )
+
+
+def assert_delivered_once(store: Store) -> None:
+    """Nothing was accepted twice: no payload, no log entry, no span (`Store.repeats` says what counts as the same)."""
+    repeats = store.repeats()
+    lines = (f"{each.what} {each.example!r}: {each.times} times, in requests {each.requests}" for each in repeats)
+    assert not repeats, "delivered more than once:\n" + _lines(lines)
+
+
+# The agent's name of a signal → what the intake counted of it. Metrics are missing: an agent counts samples, of which
+# those of one series come as a single point.
+_counted: Final[Mapping[str, Callable[[Totals], int]]] = {
+    "logs": lambda totals: totals.logs,
+    "traces": lambda totals: totals.spans,
+    "stats": lambda totals: totals.stats_groups,
+}
+
+
+def assert_accounts_close(accounts: Mapping[str, Any], store: Store | None = None) -> None:
+    """The agent's accounts (`GET /ddx/status`) close by themselves and, when a store is given, agree with what arrived.
+
+    For each signal: accepted = delivered + held + dropped, in items and bytes. Against the store, of a signal that one
+    intake alone got: it has at least what counts as delivered, and more only by what counts as `maybe_twice` (sent
+    more than once because a reply was lost) or as lost on the way back (still held, or dropped, after it had arrived).
+    """
+    wrong: list[str] = []
+    signals: Mapping[str, Any] = accounts["signals"]
+    for signal, account in signals.items():
+        if account.get("closes") is False:
+            wrong.append(f"{signal}: the agent itself says that its account does not close")
+        for unit in ("items", "bytes"):
+            dropped = sum(int(each[unit]) for each in account["dropped"].values())
+            accepted, delivered, held = (int(account[part][unit]) for part in ("accepted", "delivered", "held"))
+            if accepted != delivered + held + dropped:
+                wrong.append(
+                    f"{signal}: {accepted} {unit} accepted, but {delivered} delivered + {held} held + {dropped} dropped"
+                )
+        if store is not None and (count := _counted.get(signal)) is not None:
+            wrong.extend(_compare(signal, account, count(store.totals())))
+    assert not wrong, "the accounts do not close:\n" + _lines(wrong)
+
+
+def _compare(signal: str, account: Mapping[str, Any], arrived: int) -> list[str]:
+    delivered = int(account["delivered"]["items"])
+    uncertain = int(account["held"]["items"]) + sum(int(each["items"]) for each in account["dropped"].values())
+    uncertain += int(account["maybe_twice"]["items"])
+    if delivered <= arrived <= delivered + uncertain:
+        return []
+    return [
+        f"{signal}: {delivered} items delivered by the accounts, {arrived} arrived (up to {uncertain} are uncertain)"
+    ]
+
+
+def _first(
+    found: Sequence[T],
+    what: str,
+    wanted: Mapping[str, Any],
+    every: Callable[..., Sequence[T]],
+    describe: Callable[[T], str],
+) -> T:
+    if found:
+        return found[0]
+    latest = every(limit=_shown)
+    arrived = f"the latest of that kind:\n{_lines(map(describe, latest))}" if latest else "nothing of that kind arrived"
+    criteria = ", ".join(f"{name}={value!r}" for name, value in wanted.items()) or "any criteria"
+    raise AssertionError(f"no {what} with {criteria}; {arrived}")
+
+
+def _lines(lines: Iterable[str]) -> str:
+    shown = list(lines)
+    more = [f"  … and {len(shown) - _shown} more"] if len(shown) > _shown else []
+    return "\n".join([f"  {line}" for line in shown[:_shown]] + more)

@@ -1,0 +1,346 @@
+"""One attempt: a request on a pooled connection, and what is known of its fate when no answer comes.
+
+Rules of this file:
+- httpx is imported at first use and seen by nobody else; its exceptions end here.
+- Every endpoint has connections of its own, so that one which hangs cannot keep another waiting for a connection.
+- Time that a frozen sandbox spends frozen is not held against an attempt: its limit counts ticks of a running process.
+- The status decides; the answer's body is read for the log and to free the connection, bounded in bytes and seconds.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import msgspec
+
+from ..clock import WallClock, ns_per_s
+from .payload import ApiKey, Endpoint, Payload
+from .retry import parse_retry_after
+
+if TYPE_CHECKING:
+    import httpx
+
+max_answer_bytes: Final = 16_384
+answer_body_s: Final = 1.0
+idle_limit_s: Final = 5.0
+"""A connection idle for longer is not used again: the peer, or a NAT on the way, may have dropped it during a freeze."""
+thaw_after_s: Final = 5.0
+"""A tick of one second that took this much longer on the wall clock: the process was frozen."""
+thaw_grace_s: Final = 3.0
+"""An answer that came during a freeze lies in the socket; none within this time after a thaw means a dead connection."""
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`attempt_s`: seconds (of a running process) that one attempt may take. `max_connections` is for each endpoint.
+
+    `make_tls` is called at the first https URL, once.
+    """
+
+    attempt_s: float = 30.0
+    max_connections: int = 16
+    proxy: str | None = None
+    make_tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    user_agent: str = "ddx"
+
+
+class Doubt:
+    """Whether an earlier attempt of a payload may have arrived. Kept up to date while a send runs, so that a cancelled
+    caller knows it as well."""
+
+    __slots__ = ("maybe_delivered",)
+
+    def __init__(self, maybe_delivered: bool = False) -> None:
+        self.maybe_delivered = maybe_delivered
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The intake's word. `detail` is the beginning of the body, on one line."""
+
+    status: int
+    retry_after_s: float | None
+    detail: str
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """No answer. `stale`: a kept connection had died meanwhile. `hopeless`: the next attempt would fail in the same way."""
+
+    reason: str
+    stale: bool = False
+    hopeless: bool = False
+
+
+class Connections:
+    """The pooled connections to all endpoints."""
+
+    def __init__(self, settings: ClientSettings, wall_clock: WallClock) -> None:
+        self._settings = settings
+        self._wall_clock = wall_clock
+        self._pools: dict[str, _Pool] = {}
+        self._tls: dict[bool, ssl.SSLContext] = {}
+
+    async def aclose(self) -> None:
+        """Close all connections; takes at most a second."""
+        pools, self._pools = list(self._pools.values()), {}
+        with anyio.move_on_after(1, shield=True):
+            for pool in pools:
+                await pool.client.aclose()
+
+    def warm_up(self, *, tls: bool) -> None:
+        """Import and build what the first request needs."""
+        self._new_client(tls)
+
+    async def attempt(self, endpoint: Endpoint, payload: Payload, key: ApiKey, doubt: Doubt) -> Answer | Failure:
+        """Send once. `doubt` is raised while, and left raised when, the payload may have arrived without an answer."""
+        import httpx
+
+        try:
+            pool = await self._pool(endpoint.base_url)
+        except (OSError, ValueError, httpx.InvalidURL) as error:
+            return Failure(f"cannot prepare a connection: {_describe(error)}", hopeless=True)
+        progress = _Progress(doubt)
+        pool.in_flight += 1
+        try:
+            async with _running_time_limit(self._settings.attempt_s, self._wall_clock) as limit:
+                await self._exchange(pool.client, endpoint, payload, key, progress)
+                progress.is_settled = True
+            if progress.answer is not None:
+                return progress.answer
+            if limit.thawed:
+                return Failure("the connection died in a freeze", stale=True)
+            return Failure(f"no answer within {self._settings.attempt_s:g} s")
+        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
+            # Their texts may quote a header, the API key among them.
+            progress.is_settled = True
+            return Failure(
+                f"the request cannot be made: {type(error).__name__}; check the URL and the key", hopeless=True
+            )
+        except httpx.TransportError as error:
+            progress.is_settled = True
+            if not progress.body_sent:
+                progress.take_doubt_back()  # an incomplete body cannot have been accepted
+            return Failure(_describe(error), stale=progress.on_kept_connection)
+        finally:
+            pool.in_flight -= 1
+            pool.last_used_ns = self._wall_clock()
+            if not progress.is_settled:
+                # An attempt that was cut off may leave a connection that its pool takes for busy for ever.
+                self._retire(endpoint.base_url, pool)
+            await self._close_if_unused(pool, progress)
+
+    async def _exchange(
+        self, client: httpx.AsyncClient, endpoint: Endpoint, payload: Payload, key: ApiKey, progress: _Progress
+    ) -> None:
+        headers = [
+            ("DD-API-KEY", key.value),
+            ("Content-Type", payload.content_type),
+            *([("Content-Encoding", payload.encoding)] if payload.encoding else ()),
+            *payload.headers,
+        ]
+        request = client.build_request(
+            "POST",
+            endpoint.base_url + payload.path,
+            headers=headers,
+            content=payload.body,
+            extensions={"trace": progress.trace},
+        )
+        response = await client.send(request, stream=True)
+        status = response.status_code
+        retry_after_s = parse_retry_after(response.headers.get("retry-after"), now_s=self._wall_clock() / ns_per_s)
+        progress.answer = Answer(status, retry_after_s, "")
+        if not 200 <= status < 300:
+            # An accepted payload stays in doubt until the caller knows: it may be cancelled before.
+            progress.take_doubt_back()
+        try:
+            progress.answer = Answer(status, retry_after_s, await _read_bounded(response))
+        finally:
+            with anyio.move_on_after(1, shield=True):
+                await response.aclose()
+
+    async def _pool(self, base_url: str) -> _Pool:
+        pool = self._pools.get(base_url)
+        if pool is not None and not pool.in_flight:
+            # The pool's own idle limit trusts the monotonic clock, which may stand still in a freeze; the wall clock does not.
+            idle_ns = self._wall_clock() - pool.last_used_ns
+            if not 0 <= idle_ns <= idle_limit_s * ns_per_s:
+                self._retire(base_url, pool)
+                with anyio.move_on_after(1, shield=True):
+                    await pool.client.aclose()
+                pool = self._pools.get(base_url)
+        if pool is None:
+            pool = self._pools[base_url] = _Pool(self._new_client(base_url.startswith("https:")), self._wall_clock())
+        return pool
+
+    def _retire(self, base_url: str, pool: _Pool) -> None:
+        """No new request goes through this pool; those under way end on it."""
+        pool.is_retired = True
+        if self._pools.get(base_url) is pool:
+            del self._pools[base_url]
+
+    async def _close_if_unused(self, pool: _Pool, progress: _Progress) -> None:
+        stream = progress.half_open
+        if stream is None and not (pool.is_retired and not pool.in_flight):
+            return
+        with anyio.move_on_after(1, shield=True):
+            if stream is not None:
+                await stream.aclose()
+            if pool.is_retired and not pool.in_flight:
+                await pool.client.aclose()
+
+    def _new_client(self, tls: bool) -> httpx.AsyncClient:
+        import httpx
+
+        settings = self._settings
+        context = self._tls.get(tls)
+        if context is None:
+            # For plain http no certificate store is loaded: that costs 20 ms and some MiB.
+            context = self._tls[tls] = settings.make_tls() if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return httpx.AsyncClient(
+            verify=context,
+            proxy=settings.proxy if tls else None,
+            trust_env=False,
+            timeout=None,  # noqa: S113 - every attempt runs under its own limit, see _running_time_limit
+            limits=httpx.Limits(
+                max_connections=settings.max_connections,
+                max_keepalive_connections=settings.max_connections,
+                keepalive_expiry=idle_limit_s,
+            ),
+            headers={"User-Agent": settings.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"},
+        )
+
+
+class _Pool:
+    __slots__ = ("client", "in_flight", "is_retired", "last_used_ns")
+
+    def __init__(self, client: httpx.AsyncClient, now_ns: int) -> None:
+        self.client = client
+        self.in_flight = 0
+        self.is_retired = False
+        self.last_used_ns = now_ns
+
+
+class _Progress:
+    """How far one attempt came, from httpcore's trace events."""
+
+    __slots__ = (
+        "_connected",
+        "_doubt",
+        "_had_doubt",
+        "_is_connect",
+        "_stream",
+        "answer",
+        "body_sent",
+        "half_open",
+        "is_settled",
+    )
+
+    def __init__(self, doubt: Doubt) -> None:
+        self._doubt = doubt
+        self._had_doubt = doubt.maybe_delivered
+        self._is_connect = False
+        self._stream: Any = None
+        self.half_open: Any = None
+        """A connection whose TLS handshake has begun and not ended: httpcore does not close it when cancelled there."""
+        self._connected = False
+        self.body_sent = False
+        self.answer: Answer | None = None
+        self.is_settled = False
+        """The exchange was not cut off: its connection is back in the pool, or closed."""
+
+    @property
+    def on_kept_connection(self) -> bool:
+        return not self._connected
+
+    def take_doubt_back(self) -> None:
+        """This attempt has delivered nothing, for certain."""
+        self._doubt.maybe_delivered = self._had_doubt
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        _, _, step = event.partition(".")
+        match step:
+            case "connect_tcp.started":
+                self._connected = True
+            case "connect_tcp.complete":
+                self._stream = info["return_value"]
+            case "start_tls.started":
+                self.half_open = self._stream
+            case "start_tls.complete":
+                self.half_open = None
+            case "send_request_headers.started":
+                # Asking a proxy for a tunnel is an exchange of its own, which delivers nothing.
+                self._is_connect = info["request"].method == b"CONNECT"
+            case "send_request_body.started" if not self._is_connect:
+                self._doubt.maybe_delivered = True
+            case "send_request_body.complete" if not self._is_connect:
+                self.body_sent = True
+            case _:
+                pass
+
+
+class _Limit:
+    __slots__ = ("thawed",)
+
+    def __init__(self) -> None:
+        self.thawed = False
+
+
+@asynccontextmanager
+async def _running_time_limit(seconds: float, wall_clock: WallClock) -> AsyncGenerator[_Limit]:
+    """Leave the block after `seconds` of a running process; a freeze of any length counts as one tick.
+
+    After a freeze no more than `thaw_grace_s` are left.
+    """
+    limit = _Limit()
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        left = seconds
+        while left > 0:
+            tick = min(1.0, left)
+            before_ns = wall_clock()
+            await anyio.sleep(tick)
+            left -= tick
+            if wall_clock() - before_ns > (tick + thaw_after_s) * ns_per_s and left > thaw_grace_s:
+                limit.thawed = True
+                left = thaw_grace_s
+        scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch, group.cancel_scope)
+            yield limit
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as failures:
+        if len(failures.exceptions) == 1:
+            raise failures.exceptions[0] from None
+        raise
+
+
+async def _read_bounded(response: httpx.Response) -> str:
+    """The beginning of the answer's body, as one line for a log. What comes late, cut off or without end is let go."""
+    import httpx
+
+    text = b""
+    size = 0
+    with anyio.move_on_after(_seconds_for_body()) as scope:
+        try:
+            async for chunk in response.aiter_raw():
+                text = (text + chunk)[:200]
+                size += len(chunk)
+                if size > max_answer_bytes:
+                    # Leaving the loop would abandon four nested generators; the next read ends them all instead.
+                    scope.cancel()
+        except httpx.TransportError:
+            pass
+    return text.decode("utf-8", "replace").replace("\n", " ").strip()
+
+
+def _seconds_for_body() -> float:
+    """Less than the caller's deadline leaves: to be cut off here would hide a status that is known already."""
+    return min(answer_body_s, max(0.0, (anyio.current_effective_deadline() - anyio.current_time()) / 2))
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__} {error}".strip()

@@ -1,0 +1,1 @@
+"""Serverless logs: telemetry events and output lines to the Datadog log intake."""

@@ -1,0 +1,92 @@
+"""Records → items → arrays: the JSON that the log intake takes from a Lambda extension. Pure.
+
+Rules: an item is encoded once, when its record is complete, from parts rendered beforehand, so that a batch is a join. The
+order of keys is fixed. No item is larger than the limit: the text of one that would be is cut, with a marker at its end.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from ddx_core.clock import ns_per_ms
+from ddx_core.tags import TagSet
+
+from .record import LogRecord, Status
+
+path: Final = "/api/v2/logs"
+content_type: Final = "application/json"
+headers: Final = (("DD-PROTOCOL", "agent-json"),)
+"""`agent-json` is what allows `message` to be an object, whose keys become attributes of the log."""
+
+truncation_marker: Final = b"...TRUNCATED..."
+array_framing: Final = 2
+"""Bytes of the brackets. Each item but the first has a comma too."""
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+def json_text(text: str) -> bytes:
+    """A JSON string. Lone surrogates, which UTF-8 cannot say, become question marks."""
+    try:
+        return _encode_json(text)
+    except UnicodeEncodeError:
+        return _encode_json(text.encode("utf-8", "replace").decode())
+
+
+class ItemEncoder:
+    """Encodes for one function: everything that its items have in common is rendered here, once."""
+
+    def __init__(self, *, arn: str, service: str, tags: TagSet, source: str = "lambda", max_item_bytes: int) -> None:
+        arn_json = json_text(arn.lower())
+        self._tags = tags.joined
+        self._max_item_bytes = max_item_bytes
+        self._before_request_id = b',"lambda":{"arn":' + arn_json + b',"request_id":'
+        self._before_tags = b'"},"hostname":' + arn_json + b',"service":' + json_text(service.lower()) + b',"ddtags":'
+        self._after_tags = b',"ddsource":' + json_text(source) + b"}"
+        self._tails = {status: self._tail(status, ()) for status in Status}
+        self._request_id: str | None = None
+        self._middle = self._middle_for(None)
+        self.truncated = 0
+        """How many items were cut."""
+
+    def encode(self, record: LogRecord, request_id: str | None) -> bytes:
+        """One item; never empty, never above `max_item_bytes` (unless the common parts alone are)."""
+        if request_id != self._request_id:
+            self._middle = self._middle_for(request_id)
+            self._request_id = request_id
+        text = json_text(record.text)
+        tail = self._tail(record.status, record.tags) if record.tags else self._tails[record.status]
+        item = b'{"message":{"message":%b%b%d%b' % (text, self._middle, record.time_ns // ns_per_ms, tail)
+        if len(item) > self._max_item_bytes:
+            self.truncated += 1
+            text = cut_json_text(text, len(text) - (len(item) - self._max_item_bytes))
+            item = b'{"message":{"message":%b%b%d%b' % (text, self._middle, record.time_ns // ns_per_ms, tail)
+        return item
+
+    def _middle_for(self, request_id: str | None) -> bytes:
+        rendered = b"null" if request_id is None else json_text(request_id)
+        return self._before_request_id + rendered + b'},"timestamp":'
+
+    def _tail(self, status: Status, tags: tuple[str, ...]) -> bytes:
+        joined = ",".join((self._tags, *tags) if self._tags else tags)
+        return b',"status":"' + status.encode() + self._before_tags + json_text(joined) + self._after_tags
+
+
+def cut_json_text(text: bytes, max_bytes: int) -> bytes:
+    """A JSON string cut to `max_bytes`, between characters, ending with the marker; the marker alone when there is no room."""
+    end = max(1, max_bytes - len(truncation_marker) - 1)
+    while end > 1 and text[end] & 0xC0 == 0x80:
+        end -= 1
+    escape = text.rfind(b"\\", max(1, end - 6), end)
+    if escape > 0:
+        head = text[1 : escape + 1]
+        backslashes = len(head) - len(head.rstrip(b"\\"))
+        # An odd run of backslashes ends in one that begins an escape of two or of six bytes.
+        if backslashes % 2 and escape + (6 if text[escape + 1 : escape + 2] == b"u" else 2) > end:
+            end = escape
+    return text[:end] + truncation_marker + b'"'
+
+
+def array(items: list[bytes]) -> bytes:
+    return b"[" + b",".join(items) + b"]"

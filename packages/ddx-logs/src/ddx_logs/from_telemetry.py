@@ -1,0 +1,38 @@
+"""Events of the Telemetry API → records. Pure.
+
+Rule: a record's `request_id` is the one that the event itself names; which invocation a line without one belongs to is
+decided in `request_ids`.
+"""
+
+from __future__ import annotations
+
+from ddx_core.lifecycle import InitStart, LogLine, Report, RuntimeDone, Start
+
+from .message import read_object, read_text
+from .platform_lines import end_text, init_start_text, report_text, start_text, status_of
+from .record import LogRecord, Status
+
+
+def read_line(line: LogLine) -> LogRecord:
+    """A line of the function or of an extension. An object that an extension wrote names no request id for us."""
+    text, status, tags, request_id = (
+        read_text(line.text) if line.text is not None else read_object(line.json_object or b"{}")
+    )
+    return LogRecord(text, line.time_ns, status or Status.INFO, None if line.from_extension else request_id, tags)
+
+
+def read_init_start(event: InitStart) -> LogRecord:
+    return LogRecord(init_start_text(event), event.time_ns)
+
+
+def read_start(event: Start) -> LogRecord:
+    return LogRecord(start_text(event), event.time_ns, request_id=event.request_id or None)
+
+
+def read_end(event: RuntimeDone) -> LogRecord:
+    return LogRecord(end_text(event), event.time_ns, status_of(event), event.request_id or None)
+
+
+def read_report(event: Report, *, runtime_ms: float) -> LogRecord:
+    text = report_text(event, runtime_ms=runtime_ms)
+    return LogRecord(text, event.time_ns, status_of(event), event.request_id or None)

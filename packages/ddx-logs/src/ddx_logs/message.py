@@ -1,0 +1,149 @@
+"""What a JSON message carries for its log entry: tags, status, request id. Pure.
+
+Rules: only a JSON object carries anything; whatever else the text is, it stays as it is, byte for byte. A text is written
+anew only when tags are taken out of it; the order of its keys is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeGuard
+
+import msgspec
+
+from .record import Status
+
+_statuses = {
+    "FATAL": Status.CRITICAL,
+    "CRITICAL": Status.CRITICAL,
+    "ERROR": Status.ERROR,
+    "ERR": Status.ERROR,
+    "WARN": Status.WARN,
+    "WARNING": Status.WARN,
+    "INFO": Status.INFO,
+    "INFORMATION": Status.INFO,
+    "DEBUG": Status.DEBUG,
+    "TRACE": Status.TRACE,
+}
+
+max_tags_length = 16_384
+"""Characters of lifted tags that are kept; the tags beyond are left out. The intake takes at most 100 tags of 200 characters."""
+max_request_id_length = 256
+"""A longer text is no request id."""
+
+
+class Reading(NamedTuple):
+    """`status` is None when the message names none."""
+
+    text: str
+    status: Status | None = None
+    tags: tuple[str, ...] = ()
+    request_id: str | None = None
+
+
+class _Head(msgspec.Struct, gc=False):
+    """The keys of a JSON text that matter; everything else is only checked to be JSON, a fraction of what decoding it costs."""
+
+    level: Any = None
+    status: Any = None
+    message: msgspec.Raw = msgspec.Raw(b"")
+    ddtags: msgspec.Raw = msgspec.Raw(b"")
+
+
+_head = msgspec.json.Decoder(_Head)
+_object = msgspec.json.Decoder(dict[str, Any])
+_encoder = msgspec.json.Encoder()
+
+
+def read_text(text: str) -> Reading:
+    """A record that came as text."""
+    if text[:1] != "{" and text.lstrip(" \t\r\n")[:1] != "{":
+        return Reading(text)
+    try:
+        head = _head.decode(text)
+        if not head.ddtags and b'"ddtags"' not in bytes(head.message):
+            return Reading(text, _status(head.level, head.status))
+        fields = _object.decode(text)
+    except (ValueError, RecursionError):
+        return Reading(text)
+    status = _status(fields.get("level"), fields.get("status"))
+    tags = _take_tags(fields)
+    if tags is None:
+        return Reading(text, status)
+    return Reading(_compact(fields), status, tags)
+
+
+def read_object(raw: bytes) -> Reading:
+    """A record that came as a JSON object: its text is that object, compact."""
+    try:
+        fields = _object.decode(raw)
+    except (ValueError, RecursionError):
+        # Numbers too large for a float and the like: the text can be shipped all the same.
+        return Reading(raw.decode("utf-8", "replace"))
+    status = _status(fields.get("level"), fields.get("status"))
+    request_id = _request_id(fields.get("requestId")) or _request_id(fields.get("AWSRequestId"))
+    tags = _take_tags(fields)
+    return Reading(_compact(fields), status, tags or (), request_id)
+
+
+def _status(level: object, status: object) -> Status | None:
+    found = _statuses.get(level.upper()) if isinstance(level, str) else None
+    if found is None and isinstance(status, str):
+        found = _statuses.get(status.upper())
+    return found
+
+
+def _request_id(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= max_request_id_length else None
+
+
+def _take_tags(fields: dict[str, Any]) -> tuple[str, ...] | None:
+    """Remove `ddtags` (of the object, else of the object under `message`) and return its tags. None: there are none to take.
+
+    When nothing but `message` is left around the inner object, the inner object is all that remains.
+    """
+    tags = _split(fields.get("ddtags"))
+    if tags is not None:
+        del fields["ddtags"]
+        return tags
+    inner = fields.get("message")
+    if not _is_object(inner):
+        return None
+    tags = _split(inner.get("ddtags"))
+    if tags is None:
+        return None
+    del inner["ddtags"]
+    if len(fields) == 1:
+        fields.clear()
+        fields.update(inner)
+    return tags
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _split(value: object) -> tuple[str, ...] | None:
+    """Tags as a comma-separated text or as a list of texts; anything else is not taken. Empty ones and repeats are left out."""
+    if isinstance(value, str):
+        tags = value.split(",")
+    elif _is_list(value) and all(isinstance(tag, str) for tag in value):
+        tags = [part for tag in value for part in tag.split(",")]
+    else:
+        return None
+    kept: dict[str, None] = {}
+    length = 0
+    for tag in tags:
+        length += len(tag) + 1
+        if length > max_tags_length:
+            break
+        if tag and not tag.isspace():
+            kept[tag] = None
+    return tuple(kept)
+
+
+def _compact(fields: dict[str, Any]) -> str:
+    return _encoder.encode(fields).decode()

@@ -1,0 +1,248 @@
+"""The logs pipeline: telemetry events in, batches for the log intake out.
+
+The way of a record: event → record (`from_telemetry`, `message`) → its invocation (`request_ids`, `hold`) → item
+(`encode`) → buffer; a flush makes payloads of what the buffer holds. Everything up to the buffer is synchronous, and so is
+each step from buffer to outbox, so a record rests only in the hold, in the buffer, or in the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import trio
+from ddx_core import log
+from ddx_core.buffer import BoundedBuffer, WhenFull
+from ddx_core.clock import WallClock
+from ddx_core.intake import Compressor, Fanout, Payload
+from ddx_core.lifecycle import InitStart, LogLine, LogsDropped, Report, RuntimeDone, Start, TelemetryEvent
+from ddx_core.pipeline import FlushKind
+from ddx_core.stats import Account
+from ddx_core.tags import TagSet
+
+from . import encode
+from .from_telemetry import read_end, read_init_start, read_line, read_report, read_start
+from .hold import Hold
+from .own_lines import is_shipped, own_level
+from .record import LogRecord
+from .request_ids import RequestIds
+from .settings import LogsSettings
+from .signs import tells_out_of_memory
+
+OnOutOfMemory = Callable[[str | None, int], None]
+"""Told the request id, when it is known, and the time in Unix ns of a line that says that memory ran out."""
+
+_loss_reasons = ("buffer_full", "waiting_full")
+
+
+class LogsStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """`waiting` records have no request id yet; `truncated` items were cut to the intake's limit (and are delivered so)."""
+
+    waiting: int
+    buffered: int
+    buffered_bytes: int
+    truncated: int
+
+
+class LogsPipeline:
+    """`observe` takes every telemetry event, in order; `flush` delivers.
+
+    `function_arn` may be empty while the account id is not known: records then wait for `set_function_arn`.
+    """
+
+    name = "logs"
+
+    def __init__(
+        self,
+        settings: LogsSettings,
+        *,
+        account: Account,
+        fanout: Fanout,
+        compressor: Compressor,
+        tags: TagSet,
+        function_arn: str,
+        service: str,
+        now_ns: WallClock,
+        on_out_of_memory: OnOutOfMemory | None = None,
+    ) -> None:
+        self._settings = settings
+        self._is_managed = settings.managed_instances
+        self._account = account
+        self._fanout = fanout
+        self._compressor = compressor
+        self._service = service
+        self._now_ns = now_ns
+        self._on_out_of_memory = on_out_of_memory
+        self._request_ids = RequestIds()
+        self._hold = Hold(account, max_bytes=settings.max_waiting_bytes, max_items=settings.max_waiting_items)
+        self._buffer: BoundedBuffer[bytes] = BoundedBuffer(
+            account, max_bytes=settings.max_bytes, when_full=WhenFull.DROP_OLDEST
+        )
+        self._encoder = self._new_encoder(function_arn, tags)
+        self._knows_arn = bool(function_arn)
+        self._truncated_before = 0
+        self._losses_told = dict.fromkeys(_loss_reasons, 0)
+
+    @property
+    def accounts(self) -> Sequence[Account]:
+        return (self._account, *self._fanout.accounts)
+
+    def set_function_arn(self, function_arn: str, tags: TagSet) -> None:
+        """The ARN and tags of items from here on, those that wait included."""
+        self._truncated_before += self._encoder.truncated
+        self._encoder = self._new_encoder(function_arn, tags)
+        self._knows_arn = bool(function_arn)
+        self._place_again()
+
+    def observe(self, event: TelemetryEvent) -> None:
+        """Take in one event of the Telemetry API. Events that make no log line pass by."""
+        if not self._settings.enabled:
+            return
+        match event:
+            case LogLine():
+                self._take_line(event)
+            case Start():
+                self._take_platform(read_start(event), is_repeat=not self._request_ids.started(event))
+            case RuntimeDone():
+                self._take_platform(read_end(event), is_repeat=not self._request_ids.ended(event))
+            case Report():
+                record = read_report(event, runtime_ms=self._request_ids.runtime_ms(event.request_id))
+                self._take_platform(record, is_repeat=not self._request_ids.reported(event))
+            case InitStart():
+                self._take_platform(read_init_start(event), is_repeat=not self._request_ids.init_started(event))
+            case LogsDropped():
+                # These never came here, so no account has them; the user should know of the gap.
+                log.warning("platform_dropped_logs", lines=event.dropped_records, reason=event.reason)
+            case _:
+                pass
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Nothing to receive here: events come through `observe`."""
+        task_status.started()
+        await trio.sleep_forever()
+
+    async def flush(self, kind: FlushKind) -> None:
+        """Encode and send what is held. With FINAL nothing waits any longer: what has no request id goes without one."""
+        self._tell_losses()
+        if kind is FlushKind.FINAL:
+            self._knows_arn = True
+        self._place_again(is_last=kind is FlushKind.FINAL, is_settled=True)
+        while True:
+            is_encoded = await self._encode_held(is_last=kind is FlushKind.FINAL)
+            await self._fanout.flush(wait_for_open_breaker=kind is not FlushKind.BLOCKING)
+            if is_encoded or not self._fanout.primary.is_empty:
+                return
+
+    def statistics(self) -> LogsStatistics:
+        buffered = self._buffer.statistics()
+        return LogsStatistics(
+            waiting=len(self._hold),
+            buffered=buffered.entries,
+            buffered_bytes=buffered.bytes,
+            truncated=self._truncated_before + self._encoder.truncated,
+        )
+
+    # --- records on their way to the buffer -----------------------------------------------------------------------
+
+    def _take_line(self, line: LogLine) -> None:
+        record = read_line(line)
+        if line.from_extension and (level := own_level(record.text)) is not None:
+            if is_shipped(level, self._settings.ship_own_lines):
+                self._take(record)
+            else:
+                self._account.refuse("own_line", 1, record.size)
+            return
+        self._take(record)
+        if self._on_out_of_memory is not None and tells_out_of_memory(record.text):
+            request_id = record.request_id
+            if request_id is None and not self._is_managed:
+                request_id = self._request_ids.find_settled(line.time_ns)
+            self._on_out_of_memory(request_id, line.time_ns)
+
+    def _take_platform(self, record: LogRecord, *, is_repeat: bool) -> None:
+        if is_repeat:
+            self._account.refuse("repeated_event", 1, record.size)
+            return
+        self._take(record)
+        if len(self._hold):
+            self._place_again()
+
+    def _take(self, record: LogRecord) -> None:
+        if not record.time_ns:
+            record = msgspec.structs.replace(record, time_ns=self._now_ns())
+        self._account.accept(1, record.size)
+        # Filters and masks that the user asks for act here, on the final text.
+        self._place(record)
+
+    def _place(self, record: LogRecord, *, is_settled: bool = False, is_last: bool = False) -> None:
+        """Put an accepted record into the buffer when it is complete, else into the hold.
+
+        `is_settled`: no START can come first any more. `is_last`: nor anything else.
+        """
+        request_id = record.request_id
+        if request_id is None and not self._is_managed:
+            find = self._request_ids.find_settled if is_settled else self._request_ids.find
+            request_id = find(record.time_ns)
+            if request_id is None and not is_last:
+                self._hold.put(record)
+                return
+        if not self._knows_arn:
+            self._hold.put(record)
+            return
+        item = self._encoder.encode(record, request_id)
+        # With its comma, so that the sizes of a lease add up to those of the array.
+        self._buffer.put(item, size=len(item) + 1)
+
+    def _place_again(self, *, is_settled: bool = False, is_last: bool = False) -> None:
+        for record in self._hold.take_all():
+            self._place(record, is_settled=is_settled, is_last=is_last)
+
+    # --- from the buffer to the outbox ----------------------------------------------------------------------------
+
+    async def _encode_held(self, *, is_last: bool) -> bool:
+        """Make payloads of what the buffer holds. False when the rest had better wait until the outbox is emptier."""
+        while len(self._buffer):
+            if not self._fanout.has_room():
+                return False
+            if not is_last and self._rests_better() and not self._has_full_batch():
+                return False
+            self._encode_batch()
+            await trio.lowlevel.checkpoint()
+        return True
+
+    def _encode_batch(self) -> None:
+        settings = self._settings
+        # The array is the items with a comma each, less one comma, plus the brackets.
+        max_bytes = settings.max_batch_bytes - encode.array_framing + 1
+        with self._buffer.lease(max_bytes=max_bytes, max_entries=settings.max_batch_items) as entries:
+            body, encoding = self._compressor.compress(encode.array([entry.value for entry in entries]))
+            self._fanout.put(
+                Payload(
+                    path=encode.path,
+                    content_type=encode.content_type,
+                    body=body,
+                    items=len(entries),
+                    encoding=encoding,
+                    headers=encode.headers,
+                )
+            )
+
+    def _rests_better(self) -> bool:
+        """While no endpoint answers, lines are kept for full batches: many small ones would cost a request each later on."""
+        return all(queue.breaker.is_open and not queue.is_empty for queue in self._fanout.queues)
+
+    def _has_full_batch(self) -> bool:
+        held = self._buffer.statistics()
+        return held.entries >= self._settings.max_batch_items or held.bytes >= self._settings.max_batch_bytes
+
+    def _tell_losses(self) -> None:
+        for reason in _loss_reasons:
+            items = self._account.dropped(reason).items
+            if items > self._losses_told[reason]:
+                log.warning("logs_dropped", reason=reason, items=items - self._losses_told[reason])
+                self._losses_told[reason] = items
+
+    def _new_encoder(self, function_arn: str, tags: TagSet) -> encode.ItemEncoder:
+        return encode.ItemEncoder(
+            arn=function_arn, service=self._service, tags=tags, max_item_bytes=self._settings.max_item_bytes
+        )

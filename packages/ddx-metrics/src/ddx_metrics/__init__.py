@@ -1,0 +1,1 @@
+"""Serverless metrics: DogStatsD, aggregation, the Agent sketch and enhanced metrics."""

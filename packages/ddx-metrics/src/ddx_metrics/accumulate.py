@@ -1,0 +1,160 @@
+"""What one context gathers within one time bucket, by metric type. Pure.
+
+Rules of this file:
+- Every accumulator counts the samples it is made of (`samples`), so that accounts close whatever becomes of it.
+- `add` takes a list of values of one sample rate, in order of arrival: text for sets, finite numbers for all others.
+- `size` is roughly the memory it takes, in bytes. Kinds that grow with their values say so in `grows`; the aggregator
+  refuses them more when its memory is used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+from .sample import MetricType
+from .sketch import Sketch, weights
+
+_bytes_alone: Final = 200
+_bytes_per_entry: Final = 120
+exact_values: Final = 8_192
+"""Different values up to which a histogram is exact; beyond that its median and percentiles come from a sketch."""
+
+
+class Count:
+    """The sum of all values, each divided by its sample rate."""
+
+    __slots__ = ("samples", "total")
+    grows: ClassVar[bool] = False
+    size: ClassVar[int] = _bytes_alone
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.total = 0.0
+
+    def add(self, values: Sequence[Any], rate: float) -> None:
+        self.samples += len(values)
+        self.total += sum(values) if rate == 1.0 else sum(values) * weights(rate)[1]
+
+
+class Gauge:
+    """The value that came last; a sample rate says nothing about it."""
+
+    __slots__ = ("last", "samples")
+    grows: ClassVar[bool] = False
+    size: ClassVar[int] = _bytes_alone
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.last = 0.0
+
+    def add(self, values: Sequence[Any], rate: float) -> None:
+        self.samples += len(values)
+        self.last = values[-1]
+
+
+class Members:
+    """The different values of a set."""
+
+    __slots__ = ("different", "samples", "size")
+    grows: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.size = _bytes_alone
+        self.different: set[str] = set()
+
+    def add(self, values: Sequence[Any], rate: float) -> None:
+        self.samples += len(values)
+        for value in values:
+            if value not in self.different:
+                self.different.add(value)
+                self.size += _bytes_per_entry + len(value)
+
+
+class Distribution:
+    """A sketch."""
+
+    __slots__ = ("samples", "sketch")
+    grows: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.sketch = Sketch()
+
+    def add(self, values: Sequence[Any], rate: float) -> None:
+        self.samples += len(values)
+        self.sketch.insert(values, rate)
+
+    @property
+    def size(self) -> int:
+        return _bytes_alone + self.sketch.size
+
+
+class Histogram:
+    """Weighted values, kept as they are while they are few enough."""
+
+    __slots__ = ("_sketch", "_weights", "count", "max", "min", "samples", "sum")
+    grows: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.count = 0
+        self.sum = 0.0
+        self.min = 0.0
+        self.max = 0.0
+        self._weights: dict[float, int] = {}
+        self._sketch: Sketch | None = None
+
+    def add(self, values: Sequence[Any], rate: float) -> None:
+        weight, factor = weights(rate)
+        lowest, highest = min(values), max(values)
+        self.min = min(self.min, lowest) if self.samples else lowest
+        self.max = max(self.max, highest) if self.samples else highest
+        self.samples += len(values)
+        self.count += weight * len(values)
+        for value in values:
+            self.sum += value * factor
+        if self._sketch is not None:
+            self._sketch.insert(values, rate)
+            return
+        held = self._weights
+        for value in values:
+            held[value] = held.get(value, 0) + weight
+        if len(held) > exact_values:
+            self._sketch = Sketch()
+            self._sketch.insert_weighted(held.items())
+            self._weights = {}
+
+    @property
+    def size(self) -> int:
+        sketched = self._sketch.size if self._sketch is not None else 0
+        return _bytes_alone + sketched + _bytes_per_entry * len(self._weights)
+
+    @property
+    def average(self) -> float:
+        return self.sum / self.count
+
+    def ranked(self, ranks: Sequence[int]) -> list[float]:
+        """For each rank (from 0, in ascending order) the first value at which the running weight exceeds it."""
+        if self._sketch is not None:
+            last = max(1, self.count - 1)
+            return [self._sketch.quantile(rank / last) or 0.0 for rank in ranks]
+        found: list[float] = []
+        running = 0
+        for value, weight in sorted(self._weights.items()):
+            running += weight
+            while len(found) < len(ranks) and running > ranks[len(found)]:
+                found.append(value)
+        return found
+
+
+Accumulator = Count | Gauge | Members | Histogram | Distribution
+
+accumulators: Final[dict[MetricType, type[Accumulator]]] = {
+    MetricType.COUNT: Count,
+    MetricType.GAUGE: Gauge,
+    MetricType.SET: Members,
+    MetricType.HISTOGRAM: Histogram,
+    MetricType.DISTRIBUTION: Distribution,
+}

@@ -1,0 +1,209 @@
+"""Aggregator: samples → accumulators by context and 10-second bucket, bounded, until a flush takes them out. Pure.
+
+Rules of this file:
+- A sample rests in exactly one of three places: a feed (arrived, not folded yet), a bucket, or what was cut for encoding.
+  `held` is their sum, and what a limit keeps out is counted on the account, so accounts close after every call.
+- The fast way in is a feed: a list of raw values for one context and rate, all of the open bucket. Receivers append to it
+  and report how many before anything is awaited; folding puts many values into an accumulator at once.
+- Everything that can grow is counted in contexts or in bytes, and refused past its limit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from ddx_core import log
+from ddx_core.stats import Account, Amount
+
+from .accumulate import Accumulator, accumulators
+from .context import Context
+
+interval_s: Final = 10
+# The more values a feed has when it is folded the less each one costs; folding this many at once, when a bucket ends,
+# takes 2 to 4 ms.
+max_fed: Final = 8_192
+
+
+class Feed:
+    """Where a receiver puts the values of one context that were sampled at one rate, in order of arrival."""
+
+    __slots__ = ("context", "rate", "values")
+
+    def __init__(self, context: Context, rate: float) -> None:
+        self.context = context
+        self.rate = rate
+        self.values: list[Any] = []
+
+
+class Gathered(msgspec.Struct, frozen=True, gc=False):
+    """What one context gathered in the bucket that began at `start_s` (Unix seconds)."""
+
+    start_s: int
+    context: Context
+    values: Accumulator
+
+
+class AggregatorStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    contexts: int
+    samples: int
+    bytes: int
+    max_contexts: int
+    max_bytes: int
+
+
+_Bucket = dict[Context, Accumulator]
+
+
+class Aggregator:
+    """Holds at most `max_contexts` contexts, each counted once per bucket it has values in, and about `max_bytes`."""
+
+    def __init__(self, account: Account, *, max_contexts: int = 10_240, max_bytes: int = 33_554_432) -> None:
+        self._account = account
+        self._max_contexts = max_contexts
+        self._max_bytes = max_bytes
+        self._open_s = 0
+        self._now_s = 0
+        self._feeds: dict[tuple[Context, float], Feed] = {}
+        self._turn: Iterator[Feed] = iter(())
+        self._fed = 0
+        self._buckets: dict[int, _Bucket] = {}
+        self._cut: deque[tuple[int, _Bucket]] = deque()
+        self._contexts = 0
+        self._samples = 0
+        self._bytes = 0
+        account.held_by(self._held)
+
+    # --- in ---
+
+    def advance(self, now_s: int) -> None:
+        """Tell the time: what comes without a time of its own belongs to the bucket of `now_s`."""
+        self._now_s = now_s
+        start_s = now_s - now_s % interval_s
+        if start_s != self._open_s:
+            self.fold()
+            self._open_s = start_s
+
+    def feed(self, context: Context, rate: float = 1.0) -> Feed:
+        """The one feed of this context and rate. Good until `forget_feeds`."""
+        key = (context, rate)
+        feed = self._feeds.get(key)
+        if feed is None:
+            feed = self._feeds[key] = Feed(context, rate)
+        return feed
+
+    def fed(self, samples: int) -> None:
+        """That many values were appended to feeds (the account has accepted them)."""
+        self._fed += samples
+        while self._fed > max_fed:
+            feed = next(self._turn, None)
+            if feed is None:
+                self._turn = iter(list(self._feeds.values()))
+            elif feed.values:
+                self._fold_feed(feed)
+
+    def add(self, context: Context, values: Sequence[Any], rate: float = 1.0, time_s: int | None = None) -> None:
+        """Put accepted values into the bucket of `time_s` (Unix seconds; none, or later than now: the open one)."""
+        start_s = self._open_s if time_s is None or time_s > self._now_s else time_s - time_s % interval_s
+        if start_s == self._open_s:
+            # What waits in the feed arrived before: a gauge's last value must stay the last.
+            waiting = self._feeds.get((context, rate))
+            if waiting is not None and waiting.values:
+                self._fold_feed(waiting)
+        self._put(start_s, context, values, rate)
+
+    def fold(self) -> None:
+        """Move everything from the feeds into the open bucket."""
+        for feed in self._feeds.values():
+            if feed.values:
+                self._fold_feed(feed)
+
+    def forget_feeds(self) -> None:
+        """Fold, then let go of all feeds; who kept some must ask for them anew."""
+        self.fold()
+        self._feeds.clear()
+        self._turn = iter(())
+
+    # --- out ---
+
+    def cut(self, *, include_open: bool) -> None:
+        """Set the closed buckets aside for `take`, the open one too if asked for."""
+        self.fold()
+        for start_s in list(self._buckets):
+            if include_open or start_s != self._open_s:
+                self._cut.append((start_s, self._buckets.pop(start_s)))
+
+    def take(self) -> Gathered | None:
+        """The next of what was cut; its samples are the caller's from here on."""
+        while self._cut:
+            start_s, bucket = self._cut[0]
+            if bucket:
+                context, values = bucket.popitem()
+                self._contexts -= 1
+                self._samples -= values.samples
+                self._bytes -= context.size + values.size
+                return Gathered(start_s, context, values)
+            self._cut.popleft()
+        return None
+
+    @property
+    def wants_cut(self) -> bool:
+        """Whether closed buckets take so much room that they should be encoded before the next flush comes."""
+        open_contexts = len(self._buckets.get(self._open_s, ()))
+        return self._contexts > open_contexts and (
+            2 * (self._contexts - open_contexts) > self._max_contexts or 2 * self._bytes > self._max_bytes
+        )
+
+    def statistics(self) -> AggregatorStatistics:
+        return AggregatorStatistics(
+            contexts=self._contexts,
+            samples=self._samples + self._fed,
+            bytes=self._bytes,
+            max_contexts=self._max_contexts,
+            max_bytes=self._max_bytes,
+        )
+
+    def _fold_feed(self, feed: Feed) -> None:
+        self._fed -= len(feed.values)
+        self._put(self._open_s, feed.context, feed.values, feed.rate)
+        feed.values.clear()
+
+    def _put(self, start_s: int, context: Context, values: Sequence[Any], rate: float) -> None:
+        bucket = self._buckets.get(start_s)
+        gathered = bucket.get(context) if bucket is not None else None
+        is_new = gathered is None
+        if gathered is None:
+            if self._contexts >= self._max_contexts:
+                self._refuse("context_limit", context, values)
+                return
+            if self._bytes >= self._max_bytes:
+                self._refuse("memory_limit", context, values)
+                return
+            gathered = accumulators[context.type]()
+            if bucket is None:
+                bucket = self._buckets[start_s] = {}
+            bucket[context] = gathered
+            self._contexts += 1
+            self._bytes += context.size
+        elif gathered.grows and self._bytes >= self._max_bytes:
+            self._refuse("memory_limit", context, values)
+            return
+        before = 0 if is_new else gathered.size
+        gathered.add(values, rate)
+        self._samples += len(values)
+        self._bytes += gathered.size - before
+
+    def _refuse(self, reason: str, context: Context, values: Sequence[Any]) -> None:
+        self._account.drop(reason, len(values), len(values) * context.line_size)
+        log.warning(
+            f"metrics_{reason}_reached",
+            metric=context.name,
+            contexts=self._contexts,
+            bytes=self._bytes,
+            dropped=self._account.dropped(reason).items,
+        )
+
+    def _held(self) -> Amount:
+        return Amount(self._samples + self._fed, self._bytes)

@@ -1,0 +1,202 @@
+"""Ingest: datagrams → feeds of the aggregator; every line is taken or counted by its reason. Pure.
+
+Rules of this file:
+- A metric whose name and fields came before, byte for byte, costs two dict hits: they lead to its feed.
+- One bad line costs that line alone. What the account accepts are values: a line with three is three samples, a line
+  that is refused is one.
+- What is remembered is bounded in entries and in bytes; past that all of it is forgotten at once and learnt again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Final
+
+from ddx_core import log
+from ddx_core.stats import Account
+
+from ..aggregator import Aggregator, Feed
+from ..context import Context, TooManyTags, make_context
+from ..sample import MetricType
+from .namespace import Namespace
+from .parse import Form, Refusal, parse_form, parse_time, parse_values, split_time
+
+# The platform's own events tell of invocations; libraries that also send this one would have them counted twice.
+_filtered: Final = frozenset([b"aws.lambda.enhanced.invocations"])
+
+_number_characters: Final = b"0123456789.eE+-"
+_bytes_per_known: Final = 400
+_max_numbers: Final = 4_096
+
+Admit = Callable[[], bool]
+"""Asked before a line of one metric is taken: False refuses it, counted as filtered."""
+
+
+class Ingest:
+    """Takes datagrams of one or more metrics. Remembers up to `max_known` spellings of contexts."""
+
+    def __init__(
+        self,
+        aggregator: Aggregator,
+        account: Account,
+        *,
+        namespace: str | None = None,
+        max_known: int = 20_480,
+    ) -> None:
+        self._aggregator = aggregator
+        self._account = account
+        self._namespace = Namespace(namespace)
+        self._admit: dict[bytes, Admit] = {}
+        self._max_known = max_known
+        self._feeds: dict[bytes, dict[bytes, Feed]] = {}
+        """Name → rest of the line → feed; only for lines whose values are numbers and that carry no time."""
+        self._sets: dict[tuple[bytes, bytes], Feed] = {}
+        self._known = 0
+        self._known_bytes = 0
+        self._numbers: dict[bytes, float] = {}
+
+    def ask_before(self, name: str, admit: Admit) -> None:
+        """From here on, take lines of the metric with this name only if `admit` says so."""
+        self._admit[name.encode()] = admit
+        self._feeds.pop(name.encode(), None)
+
+    def take(self, datagrams: Sequence[bytes], now_s: int) -> None:
+        """Take in datagrams that arrived at `now_s` (Unix seconds), in order of arrival."""
+        self._aggregator.advance(now_s)
+        joined = b"\n".join(datagrams)
+        lines = joined.split(b"\n")
+        names = self._feeds.get
+        numbers = self._numbers.get
+        others = 0
+        others_size = 0
+        for line in lines:
+            name, _, tail = line.partition(b":")
+            text, _, rest = tail.partition(b"|")
+            spellings = names(name)
+            if spellings is not None:
+                feed = spellings.get(rest)
+                if feed is not None:
+                    value = numbers(text)
+                    if value is None and not text.strip(_number_characters):
+                        # Only characters of numbers; Python's float() knows no more spellings than ours in them.
+                        try:
+                            value = float(text)
+                        except ValueError:
+                            value = None
+                        else:
+                            if len(text) <= 4:
+                                self._remember(text, value)
+                            elif not isfinite(value):
+                                value = None
+                    if value is not None:
+                        feed.values.append(value)
+                        continue
+            others += 1
+            if line:
+                others_size += len(line)
+                self._take_other(line)
+        plain = len(lines) - others
+        if plain:
+            self._account.accept(plain, len(joined) - others_size)
+            self._aggregator.fed(plain)
+
+    def _remember(self, text: bytes, value: float) -> None:
+        """Short texts are few and come often: 1, 200, 0.5."""
+        if len(self._numbers) >= _max_numbers:
+            self._numbers.clear()
+        self._numbers[text] = value
+
+    def _take_other(self, line: bytes) -> None:
+        """A line that was not seen before, or has several values, a time, text for a value; or is no metric at all."""
+        try:
+            refusal = self._take_line(line[:-1] if line.endswith(b"\r") else line, len(line))
+        except Exception as bug:
+            log.error("dogstatsd_line_failed", exc_info=bug)
+            self._account.refuse("internal_error", 1, len(line))
+            return
+        if refusal is not None:
+            self._account.refuse(refusal, 1, len(line))
+
+    def _take_line(self, line: bytes, size: int) -> Refusal | None:
+        if line.startswith(b"_e{"):
+            return Refusal.EVENT
+        if line.startswith(b"_sc|"):
+            return Refusal.SERVICE_CHECK
+        head, _, rest = line.partition(b"|")
+        name, _, text = head.partition(b":")
+        if not name or not text or not rest:
+            return None if not line else Refusal.MALFORMED
+        found = self._find(name, rest)
+        if not isinstance(found, tuple):
+            return found
+        feed, time_s = found
+        if feed.context.type is MetricType.SET:
+            try:
+                values, not_finite = [text.decode()], 0
+            except UnicodeDecodeError:
+                return Refusal.MALFORMED
+        else:
+            parsed = parse_values(text)
+            if parsed is None:
+                return Refusal.MALFORMED
+            values, not_finite = parsed
+        admit = self._admit.get(name)
+        if admit is not None and not admit():
+            return Refusal.FILTERED
+        if not_finite:
+            self._account.refuse(Refusal.NOT_FINITE, not_finite, 0)
+        self._account.accept(len(values), size)
+        if not values:
+            return None
+        if time_s is None:
+            feed.values.extend(values)
+            self._aggregator.fed(len(values))
+        else:
+            self._aggregator.add(feed.context, values, feed.rate, time_s)
+        return None
+
+    def _find(self, name: bytes, rest: bytes) -> tuple[Feed, int | None] | Refusal:
+        """The feed for a line, and the time it states."""
+        stem, time_text = split_time(rest)
+        time_s: int | None = None
+        if time_text is not None:
+            time_s = parse_time(time_text)
+            if time_s is None:
+                return Refusal.MALFORMED
+        spellings = self._feeds.get(name)
+        feed = spellings.get(stem) if spellings is not None else None
+        if feed is None:
+            feed = self._sets.get((name, stem))
+        if feed is not None:
+            return feed, time_s
+        if name in _filtered:
+            return Refusal.FILTERED
+        form = parse_form(stem)
+        if form is None:
+            return Refusal.MALFORMED
+        try:
+            context = self._context(name, form)
+        except UnicodeDecodeError:
+            return Refusal.MALFORMED
+        except TooManyTags:
+            return Refusal.TOO_MANY_TAGS
+        return self._learn(name, stem, context, form.rate), time_s
+
+    def _context(self, name: bytes, form: Form) -> Context:
+        return make_context(self._namespace.apply(name.decode()), form.type, form.tags)
+
+    def _learn(self, name: bytes, rest: bytes, context: Context, rate: float) -> Feed:
+        if self._known >= self._max_known or self._known_bytes >= self._max_known * _bytes_per_known:
+            self._feeds.clear()
+            self._sets.clear()
+            self._known = self._known_bytes = 0
+            self._aggregator.forget_feeds()
+        feed = self._aggregator.feed(context, rate)
+        if context.type is MetricType.SET:
+            self._sets[name, rest] = feed
+        elif name not in self._admit:
+            self._feeds.setdefault(name, {})[rest] = feed
+        self._known += 1
+        self._known_bytes += len(name) + len(rest)
+        return feed

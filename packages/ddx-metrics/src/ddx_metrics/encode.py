@@ -1,0 +1,287 @@
+"""Gathered values → payloads: series and sketches, within the intake's limits. Pure.
+
+Rules of this file:
+- Each context is serialised once, as it is added; a payload is those pieces joined. (Messages of repeated fields may be
+  concatenated, which is what protobuf calls merging.)
+- A piece carries the number of samples it was made of, so that a payload knows how many it delivers.
+- Payloads are closed early enough that joining and compressing one takes a few milliseconds.
+
+Limits: the Agent's (series 512,000 bytes compressed and 5,242,880 as they are, sketches 2,621,440 and 4,194,304).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Final
+
+import msgspec
+from ddx_core import log
+from ddx_core.intake import Compressor, Payload
+from ddx_core.proto import metrics_pb2
+from ddx_core.stats import Account, Amount
+from ddx_core.tags import TagSet
+
+from .accumulate import Distribution
+from .aggregator import Gathered, interval_s
+from .context import Context, encodable
+from .origin import Origin, is_enhanced, origin_of
+from .series import Point, SeriesType, points_of
+from .settings import MetricsSettings
+from .sketch import Sketch
+
+max_entries: Final = 1_000
+# Below every limit even where nothing can be compressed, and compressed in two to three milliseconds.
+max_bytes: Final = 500_000
+
+_max_known_tags: Final = 10_000
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How pieces become the body of one kind of payload, and how large the intake lets it be."""
+
+    path: str
+    content_type: str
+    max_body: int
+    max_compressed: int
+    before: bytes = b""
+    between: bytes = b""
+    after: bytes = b""
+
+
+_protobuf: Final = "application/x-protobuf"
+series_protobuf: Final = Form("/api/v2/series", _protobuf, 5_242_880, 512_000)
+series_json: Final = Form("/api/v2/series", "application/json", 5_242_880, 512_000, b'{"series":[', b",", b"]}")
+sketches_protobuf: Final = Form("/api/beta/sketches", _protobuf, 4_194_304, 2_621_440)
+
+PutPayload = Callable[[Payload], None]
+
+
+class PayloadBuilder:
+    """Collects pieces and puts a payload whenever one is full, and when told to."""
+
+    def __init__(
+        self,
+        form: Form,
+        compressor: Compressor,
+        put: PutPayload,
+        account: Account,
+        *,
+        max_entries: int = max_entries,
+        max_bytes: int = max_bytes,
+    ) -> None:
+        self._form = form
+        self._compressor = compressor
+        self._put = put
+        self._account = account
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._pieces: list[bytes] = []
+        self._entries = 0
+        self._size = 0
+        self._samples = 0
+        account.held_by(self._held)
+
+    def add(self, piece: bytes, *, samples: int, entries: int = 1) -> None:
+        """`entries` is the number of series or sketches in the piece. A piece too large for any payload goes alone."""
+        if self._entries + entries > self._max_entries or self._size + len(piece) >= self._max_bytes:
+            self.close()
+        self._pieces.append(piece)
+        self._entries += entries
+        self._size += len(piece)
+        self._samples += samples
+
+    def close(self) -> None:
+        """Put what there is, if anything."""
+        if not self._pieces:
+            return
+        form, samples = self._form, self._samples
+        body = form.before + form.between.join(self._pieces) + form.after
+        self._pieces, self._entries, self._size, self._samples = [], 0, 0, 0
+        if len(body) <= form.max_body:
+            packed, encoding = self._compressor.compress(body)
+            if len(packed) <= form.max_compressed:
+                self._put(
+                    Payload(
+                        path=form.path, content_type=form.content_type, body=packed, items=samples, encoding=encoding
+                    )
+                )
+                return
+        log.warning("metrics_payload_too_large", path=form.path, bytes=len(body), samples=samples)
+        self._account.drop("too_large", samples, len(body))
+
+    def _held(self) -> Amount:
+        return Amount(self._samples, self._size)
+
+
+class Encoder:
+    """Adds base tags and origin to what was gathered and serialises it. What it has not put yet counts as held."""
+
+    def __init__(
+        self, settings: MetricsSettings, tags: TagSet, compressor: Compressor, put: PutPayload, account: Account
+    ) -> None:
+        self._settings = settings
+        self._account = account
+        self._as_json = settings.series_as_json
+        self._series = PayloadBuilder(series_json if self._as_json else series_protobuf, compressor, put, account)
+        self._sketches = PayloadBuilder(sketches_protobuf, compressor, put, account)
+        self.set_tags(tags)
+
+    def set_tags(self, tags: TagSet) -> None:
+        """The base tags from here on."""
+        self._base = frozenset(map(encodable, tags.rendered))
+        self._base_of_custom = frozenset(map(encodable, tags.without(self._settings.exclude_tags).rendered))
+        self._merged: dict[tuple[tuple[str, ...], bool], tuple[str, ...]] = {}
+
+    def add(self, gathered: Gathered) -> None:
+        context, values = gathered.context, gathered.values
+        tags = self._tags_of(context)
+        origin = origin_of(context.name, self._settings.origin_category)
+        if isinstance(values, Distribution):
+            sketch = values.sketch
+            if not (isfinite(sketch.sum) and isfinite(sketch.average)):
+                self._account.drop("not_finite", values.samples, 0)
+                return
+            piece = encode_sketch(context.name, tags, origin, gathered.start_s, sketch)
+            self._sketches.add(piece, samples=values.samples)
+            return
+        settings = self._settings
+        points = points_of(context.name, values, settings.histogram_aggregates, settings.histogram_percentiles)
+        # Finite values can have an infinite sum, and JSON no word for it.
+        finite = [point for point in points if isfinite(point.value)]
+        if not finite:
+            # A histogram of which no aggregate is wanted makes no points at all.
+            self._account.drop("not_finite" if points else "filtered", values.samples, 0)
+            return
+        encode = encode_series_json if self._as_json else encode_series
+        piece = encode(finite, tags, context.resources, origin, gathered.start_s)
+        self._series.add(piece, samples=values.samples, entries=len(finite))
+
+    def close(self) -> None:
+        """Put what is left as payloads."""
+        self._series.close()
+        self._sketches.close()
+        self._merged.clear()
+
+    def _tags_of(self, context: Context) -> tuple[str, ...]:
+        key = (context.tags, is_enhanced(context.name))
+        merged = self._merged.get(key)
+        if merged is None:
+            base = self._base if key[1] else self._base_of_custom
+            merged = tuple(sorted(base.union(context.tags)))
+            if len(self._merged) <= _max_known_tags:
+                self._merged[key] = merged
+        return merged
+
+
+def encode_series(
+    points: Sequence[Point],
+    tags: Sequence[str],
+    resources: Sequence[tuple[str, str]],
+    origin: Origin | None,
+    start_s: int,
+) -> bytes:
+    """A MetricPayload with one series for each point."""
+    payload = metrics_pb2.MetricPayload()
+    for point in points:
+        series = payload.series.add()
+        for kind, name in resources:
+            series.resources.add(type=kind, name=name)
+        series.metric = point.name
+        series.tags.extend(tags)
+        place = series.points.add()
+        place.value = point.value
+        place.timestamp = start_s
+        series.type = int(point.type)  # pyright: ignore[reportAttributeAccessIssue] (an enum field takes its number)
+        if point.type is not SeriesType.GAUGE:
+            series.interval = interval_s
+        if origin is not None:
+            _set_origin(series.metadata, origin)
+    return payload.SerializeToString()
+
+
+def encode_sketch(name: str, tags: Sequence[str], origin: Origin | None, start_s: int, values: Sketch) -> bytes:
+    """A SketchPayload with one sketch of one bucket."""
+    payload = metrics_pb2.SketchPayload()
+    sketch = payload.sketches.add()
+    sketch.metric = name
+    sketch.tags.extend(tags)
+    bucket = sketch.dogsketches.add()
+    bucket.ts = start_s
+    bucket.cnt = values.count
+    bucket.min = values.min
+    bucket.max = values.max
+    bucket.avg = values.average
+    bucket.sum = values.sum
+    keys, counts = values.columns()
+    bucket.k.extend(keys)
+    bucket.n.extend(counts)
+    if origin is not None:
+        _set_origin(sketch.metadata, origin)
+    return payload.SerializeToString()
+
+
+def _set_origin(metadata: metrics_pb2.Metadata, origin: Origin) -> None:
+    metadata.origin.origin_product = origin.product
+    metadata.origin.origin_category = origin.category
+    metadata.origin.origin_service = origin.service
+
+
+class _JsonPoint(msgspec.Struct, frozen=True):
+    timestamp: int
+    value: float
+
+
+class _JsonResource(msgspec.Struct, frozen=True):
+    name: str
+    type: str
+
+
+class _JsonOrigin(msgspec.Struct, frozen=True):
+    origin_product: int
+    origin_sub_product: int
+    origin_product_detail: int
+
+
+class _JsonMetadata(msgspec.Struct, frozen=True):
+    origin: _JsonOrigin
+
+
+class _JsonSeries(msgspec.Struct, frozen=True, omit_defaults=True):
+    metric: str
+    points: list[_JsonPoint]
+    resources: list[_JsonResource]
+    type: int
+    tags: Sequence[str]
+    metadata: _JsonMetadata | None
+    interval: int | None = None
+
+
+_json = msgspec.json.Encoder()
+
+
+def encode_series_json(
+    points: Sequence[Point],
+    tags: Sequence[str],
+    resources: Sequence[tuple[str, str]],
+    origin: Origin | None,
+    start_s: int,
+) -> bytes:
+    """The same series as comma-separated JSON objects."""
+    metadata = None
+    if origin is not None:
+        metadata = _JsonMetadata(_JsonOrigin(origin.product, origin.category, origin.service))
+    return b",".join(
+        _json.encode(
+            _JsonSeries(
+                metric=point.name,
+                points=[_JsonPoint(start_s, point.value)],
+                resources=[_JsonResource(name, kind) for kind, name in resources],
+                type=int(point.type),
+                tags=tags,
+                metadata=metadata,
+                interval=None if point.type is SeriesType.GAUGE else interval_s,
+            )
+        )
+        for point in points
+    )

@@ -1,0 +1,257 @@
+"""EnhancedMetrics: hears of invocations and makes samples of what it hears. Synchronous; the clock is an argument.
+
+Rules of this file:
+- Everything is counted at most once for an invocation, whoever tells of it (platform, tracer, library, log line) and in
+  whatever order: what was counted is kept by request id.
+- Tags are those of the invocation a value belongs to (its cold start is decided once, by the tracker), not those of the
+  moment at which it became known: a report usually comes during the next invocation.
+- The first invocation is counted when the sandbox's start is known, for its tags; at the latest when anything else is
+  heard of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Flag, auto
+from typing import Final
+
+import msgspec
+from ddx_core.clock import WallClock, ns_per_s
+from ddx_core.invocation import Invocation, InvocationObserver
+from ddx_core.lifecycle import InitReport, InitStart, Report, RestoreReport, RuntimeDone, Shutdown
+
+from ..sample import AddSamples, Sample
+from .report import post_runtime_duration_ms, report_values, runtime_done_values, used_all_memory
+
+_prefix: Final = "aws.lambda.enhanced."
+_max_remembered: Final = 500
+
+
+class EnhancedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`holds_first`: wait with the first invocation's count until the start of the sandbox was told of (on demand)."""
+
+    enabled: bool = True
+    holds_first: bool = True
+
+
+class _Counted(Flag):
+    """What was counted for one request id."""
+
+    NOTHING = 0
+    ERROR = auto()
+    TIMEOUT = auto()
+    OUT_OF_MEMORY = auto()
+    POST_RUNTIME = auto()
+
+
+class _Known:
+    """What is remembered of one request id."""
+
+    __slots__ = ("_counted", "cold_start", "proactive")
+
+    def __init__(self, cold_start: bool | None, proactive: bool | None) -> None:
+        self.cold_start = cold_start
+        self.proactive = proactive
+        self._counted = _Counted.NOTHING
+
+    def first_time(self, what: _Counted) -> bool:
+        """Whether this was not counted for the invocation before; it is from here on."""
+        before = self._counted
+        self._counted |= what
+        return what not in before
+
+
+class EnhancedMetrics(InvocationObserver):
+    """`architecture` is `x86_64` or `arm64` (for the price). Samples go to `add`.
+
+    `drain`, if given, is called before a new invocation begins: what the one before sent by itself is then told apart.
+    """
+
+    def __init__(
+        self,
+        add: AddSamples,
+        *,
+        settings: EnhancedSettings,
+        now_ns: WallClock,
+        architecture: str,
+        drain: Callable[[], None] | None = None,
+    ) -> None:
+        self._add = add
+        self._settings = settings
+        self._now_ns = now_ns
+        self._architecture = architecture
+        self._drain = drain
+        self._runtime: str | None = None
+        self._is_durable = False
+        self._first: _Known | None = None
+        self._latest: _Known | None = None
+        self._held_back: tuple[_Known, int] | None = None
+        self._start_is_known = not settings.holds_first
+        self._init_is_counted = False
+        self._known: dict[str, _Known] = {}
+
+    # --- what others know ---
+
+    def set_runtime(self, name: str) -> None:
+        """The function's runtime (`python3.12`), once somebody has found it out: a tag from here on."""
+        self._runtime = name
+
+    def invocation_error(self, request_id: str | None) -> None:
+        """A tracer tells that an invocation failed; None: the latest one."""
+        known = self._find(request_id)
+        self._count_error(known, self._now_s())
+
+    def out_of_memory(self, request_id: str | None, time_ns: int) -> None:
+        """A sign of exhausted memory was seen, at `time_ns` (Unix); None: in whatever invocation was the latest."""
+        self._count_out_of_memory(self._find(request_id), time_ns // ns_per_s)
+
+    def admit_error(self) -> bool:
+        """A library reports an error of the running invocation by itself: whether its sample is the one to count.
+
+        The platform's word for the same invocation is then passed over; if that came first, the library's is.
+        """
+        if not self._settings.enabled or self._latest is None:
+            return True
+        return self._latest.first_time(_Counted.ERROR)
+
+    # --- what the tracker tells ---
+
+    def on_init_start(self, event: InitStart) -> None:
+        if event.runtime_version is not None and "DurableFunction" in event.runtime_version:
+            self._is_durable = True
+        self._start_is_known = True
+        self._release()
+
+    def on_init_report(self, event: InitReport) -> None:
+        self._count_init(event.metrics.duration_ms, event.time_ns // ns_per_s, event.initialization_type)
+
+    def on_restore_report(self, event: RestoreReport) -> None:
+        if event.metrics is not None:
+            seconds = event.metrics.duration_ms * 0.001
+            self._emit([("snapstart_restore_duration", seconds)], event.time_ns // ns_per_s, self._tags(self._first))
+
+    def on_invoke(self, invocation: Invocation) -> None:
+        if self._drain is not None:
+            self._drain()
+        self._release()
+        self._latest = self._known_as(invocation)
+        if self._first is None:
+            self._first = self._latest
+        time_s = (invocation.invoked_ns or self._now_ns()) // ns_per_s
+        if self._start_is_known or self._latest is not self._first:
+            self._emit([("invocations", 1.0)], time_s, self._tags(self._latest))
+        else:
+            self._held_back = (self._latest, time_s)
+
+    def on_runtime_done(self, invocation: Invocation, event: RuntimeDone) -> None:
+        self._release()
+        known, time_s = self._known_as(invocation), event.time_ns // ns_per_s
+        self._emit(runtime_done_values(event), time_s, self._tags(known))
+        self._count_status(known, event.status, event.error_type, time_s)
+        self._count_post_runtime(known, invocation)
+
+    def on_report(self, invocation: Invocation, event: Report) -> None:
+        self._release()
+        known, time_s = self._known_as(invocation), event.time_ns // ns_per_s
+        self._emit(report_values(event, self._architecture), time_s, self._tags(known))
+        self._count_status(known, event.status, event.error_type, time_s)
+        if used_all_memory(event):
+            self._count_out_of_memory(known, time_s)
+        self._count_post_runtime(known, invocation)
+        if event.metrics.init_duration_ms is not None:
+            self._count_init(event.metrics.init_duration_ms, time_s, None)
+
+    def on_shutdown(self, event: Shutdown) -> None:
+        self._release()
+        values = [("shutdowns", 1.0)]
+        if self._latest is None:
+            values.append(("unused_init", 1.0))
+        self._emit(values, self._now_s(), self._tags(self._latest))
+
+    # --- counting ---
+
+    def _release(self) -> None:
+        """Count the invocation that was held back."""
+        if self._held_back is not None:
+            known, time_s = self._held_back
+            self._held_back = None
+            self._emit([("invocations", 1.0)], time_s, self._tags(known))
+
+    def _count_status(self, known: _Known, status: str, error_type: str | None, time_s: int) -> None:
+        if status == "success":
+            return
+        self._count_error(known, time_s)
+        if status == "timeout" and known.first_time(_Counted.TIMEOUT):
+            self._emit([("timeouts", 1.0)], time_s, self._tags(known))
+        if status == "error" and error_type == "Runtime.OutOfMemory":
+            self._count_out_of_memory(known, time_s)
+
+    def _count_error(self, known: _Known | None, time_s: int) -> None:
+        if known is None or known.first_time(_Counted.ERROR):
+            self._emit([("errors", 1.0)], time_s, self._tags(known))
+
+    def _count_out_of_memory(self, known: _Known | None, time_s: int) -> None:
+        if known is None or known.first_time(_Counted.OUT_OF_MEMORY):
+            self._emit([("out_of_memory", 1.0)], time_s, self._tags(known))
+
+    def _count_post_runtime(self, known: _Known, invocation: Invocation) -> None:
+        """Whichever of the two records it takes comes last."""
+        report, runtime_done = invocation.report, invocation.runtime_done
+        if report is None or runtime_done is None:
+            return
+        duration_ms = post_runtime_duration_ms(report, runtime_done)
+        if duration_ms is not None and known.first_time(_Counted.POST_RUNTIME):
+            self._emit([("post_runtime_duration", duration_ms)], report.time_ns // ns_per_s, self._tags(known))
+
+    def _count_init(self, duration_ms: float, time_s: int, initialization_type: str | None) -> None:
+        """Once for a sandbox: the init report tells it, and so does the first invocation's report."""
+        if self._init_is_counted:
+            return
+        self._init_is_counted = True
+        tags = self._tags(self._first)
+        if initialization_type is not None:
+            tags = (*tags, f"init_type:{initialization_type}")
+        self._emit([("init_duration", duration_ms * 0.001)], time_s, tags)
+
+    def _known_as(self, invocation: Invocation) -> _Known:
+        """What is remembered of an invocation; the oldest is forgotten for a new one."""
+        known = self._known.get(invocation.request_id)
+        if known is None:
+            return self._remember(invocation.request_id, _Known(invocation.cold_start, invocation.proactive))
+        # Somebody may have spoken of the id before the platform did.
+        known.cold_start, known.proactive = invocation.cold_start, invocation.proactive
+        return known
+
+    def _find(self, request_id: str | None) -> _Known | None:
+        """None: the latest invocation, if there is any. Of an id never heard before all that is known is what was counted."""
+        if request_id is None:
+            return self._latest
+        return self._known.get(request_id) or self._remember(request_id, _Known(None, None))
+
+    def _remember(self, request_id: str, known: _Known) -> _Known:
+        if len(self._known) >= _max_remembered:
+            del self._known[next(iter(self._known))]
+        self._known[request_id] = known
+        return known
+
+    # --- samples ---
+
+    def _emit(self, values: Sequence[tuple[str, float]], time_s: int, tags: tuple[str, ...]) -> None:
+        if self._settings.enabled and values:
+            self._add([Sample(name=_prefix + name, value=value, time_s=time_s, tags=tags) for name, value in values])
+
+    def _tags(self, known: _Known | None) -> tuple[str, ...]:
+        tags: list[str] = []
+        if known is not None:
+            if known.cold_start is not None:
+                tags.append("cold_start:true" if known.cold_start else "cold_start:false")
+            if known.proactive:
+                tags.append("proactive_initialization:true")
+            if self._runtime is not None:
+                tags.append(f"runtime:{self._runtime}")
+        if self._is_durable:
+            tags.append("durable_function:true")
+        return tuple(tags)
+
+    def _now_s(self) -> int:
+        return self._now_ns() // ns_per_s

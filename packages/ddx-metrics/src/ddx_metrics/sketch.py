@@ -1,0 +1,246 @@
+"""The Agent's distribution sketch: a sparse histogram with geometric bins, bit-compatible with the Agent's. Pure.
+
+Rules of this file:
+- A value falls into bin k when it is nearest (by ratio) to γᵏ⁻¹³³⁸; k is negative for negative values and 0 around zero.
+- Bins are sorted by key. A bin counts to 65,535; of several bins with one key the full ones come last.
+- At most 4,096 bins: beyond that the leftmost are folded into their right neighbour, so the upper quantiles stay exact.
+- Values are counted by key as they come and sorted into bins many at a time; the result is the same.
+- The summary (count, sum, min, max, average) is kept beside the bins, in order of arrival, not computed from them.
+Values must be finite: who calls has seen to it.
+
+Ported from the constants and rules of DataDog/opentelemetry-mapping-go, pkg/quantile (config.go, sparse.go, store.go).
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import inf, log, log1p
+from typing import Final
+
+gamma: Final = 1.015625
+"""Ratio of neighbouring bins: 1 + 2/128, for a relative accuracy of 1/128."""
+bias: Final = 1338
+"""The key of 1.0."""
+max_key: Final = 32767
+"""The key of everything too large for the others."""
+bin_limit: Final = 4096
+max_bin: Final = 65535
+
+_ln_gamma: Final = log1p(gamma - 1)
+_smallest: Final = gamma ** (1 - bias)
+_max_weight: Final = 1_000_000
+_max_unsorted: Final = 512
+
+
+def key(value: float) -> int:
+    """The bin of a finite value."""
+    if value < 0:
+        return -_positive_key(-value)
+    return _positive_key(value)
+
+
+def representative(key: int) -> float:
+    """The value a bin stands for."""
+    if key < 0:
+        return -representative(-key)
+    if key == 0:
+        return 0.0
+    return inf if key >= max_key else gamma ** (key - bias)
+
+
+def weights(rate: float) -> tuple[int, float]:
+    """What one value sampled at `rate` stands for: that many whole values in the bins, and this factor in sums.
+
+    A rate outside (0, 1] counts as 1. Rates below one in a million are taken as that, so that no line can claim bins
+    without end.
+    """
+    if not 0 < rate < 1:
+        return 1, 1.0
+    factor = min(1 / rate, float(_max_weight))
+    return int(factor), factor
+
+
+class Sketch:
+    """One distribution. `min` and `max` are 0.0 while it is empty."""
+
+    __slots__ = ("_counts", "_keys", "_limit", "_unsorted", "average", "count", "max", "min", "sum")
+
+    def __init__(self, *, limit: int = bin_limit) -> None:
+        self.count = 0
+        self.sum = 0.0
+        self.min = 0.0
+        self.max = 0.0
+        self.average = 0.0
+        # Keys fit 16 bits signed, counts 16 bits unsigned: four bytes a bin.
+        self._keys = array("h")
+        self._counts = array("H")
+        self._unsorted: Counter[int] = Counter()
+        self._limit = limit
+
+    def insert(self, values: Sequence[float], rate: float = 1.0) -> None:
+        """Add finite values that were sampled at `rate`."""
+        if not values:
+            return
+        weight, factor = weights(rate)
+        lowest, highest = min(values), max(values)
+        self.min = min(self.min, lowest) if self.count else lowest
+        self.max = max(self.max, highest) if self.count else highest
+        count, total, average = self.count, self.sum, self.average
+        if rate == 1.0:
+            for value in values:
+                count += 1
+                total += value
+                average += (value - average) / count
+        else:
+            for value in values:
+                count += weight
+                total += value * factor
+                average += (value - average) * weight / count
+        self.count, self.sum, self.average = count, total, average
+        if lowest >= _smallest:
+            # The common case, spelt out: this line is most of what an insert costs.
+            keys = [round(log(value) / _ln_gamma) + bias for value in values]
+            if highest > 1e200:
+                keys = [min(k, max_key) for k in keys]
+            if lowest < 1e-8:
+                keys = [max(k, 1) for k in keys]
+        else:
+            keys = [key(value) for value in values]
+        unsorted = self._unsorted
+        if weight == 1 and len(keys) > 8:
+            unsorted.update(keys)
+        else:
+            for each in keys:
+                unsorted[each] = unsorted.get(each, 0) + weight
+        if len(unsorted) > _max_unsorted:
+            self._sort()
+
+    def insert_weighted(self, weighted: Iterable[tuple[float, int]]) -> None:
+        """Add finite values, each as often as its weight says."""
+        for value, weight in weighted:
+            self.min = min(self.min, value) if self.count else value
+            self.max = max(self.max, value) if self.count else value
+            self.count += weight
+            self.sum += value * weight
+            self.average += (value - self.average) * weight / self.count
+            self._unsorted[key(value)] += weight
+        self._sort()
+
+    def merge(self, other: Sketch) -> None:
+        """Take another sketch in; it stays as it is."""
+        if not other.count:
+            return
+        if self.count:
+            self.min = min(self.min, other.min)
+            self.max = max(self.max, other.max)
+            self.count += other.count
+            self.sum += other.sum
+            self.average += (other.average - self.average) * other.count / self.count
+        else:
+            self.min, self.max, self.count = other.min, other.max, other.count
+            self.sum, self.average = other.sum, other.average
+        self.add_bins(other.bins())
+
+    def add_bins(self, bins: Iterable[tuple[int, int]]) -> None:
+        """Take in bins that are sorted by key, each with a count of at least 1; the summary is left alone."""
+        self._sort()
+        position = 0
+        for each, times in bins:
+            position = self._add(each, times, position)
+        self._keys, self._counts = trim(self._keys, self._counts, self._limit)
+
+    def bins(self) -> list[tuple[int, int]]:
+        """(key, count) in order; a key whose count outgrew one bin comes more than once."""
+        return list(zip(*self.columns(), strict=True))
+
+    def columns(self) -> tuple[array[int], array[int]]:
+        """The keys and the counts of all bins, in order. The sketch's own arrays: read them, and soon."""
+        self._sort()
+        return self._keys, self._counts
+
+    @property
+    def size(self) -> int:
+        """Roughly the memory its bins take, in bytes."""
+        return 4 * len(self._keys) + 100 * len(self._unsorted)
+
+    def quantile(self, q: float) -> float | None:
+        """The value below which a share `q` of all values lies, within 1/128 of it; None when empty."""
+        if not self.count:
+            return None
+        if q <= 0:
+            return self.min
+        if q >= 1:
+            return self.max
+        self._sort()
+        rank = round(q * (self.count - 1))
+        seen = 0
+        for index, (each, times) in enumerate(zip(self._keys, self._counts, strict=True)):
+            seen += times
+            if seen > rank:
+                share = (seen - rank) / times
+                low = representative(each)
+                high = low * gamma
+                if index == 0:
+                    low = self.min
+                return min(max(low * share + high * (1 - share), self.min), self.max)
+        return self.max
+
+    def _sort(self) -> None:
+        if self._unsorted:
+            fresh = sorted(self._unsorted.items())
+            self._unsorted.clear()
+            self.add_bins(fresh)
+
+    def _add(self, key: int, times: int, start: int) -> int:
+        """Add to the first bin with this key at or after `start`; returns the position after what it has become."""
+        keys, counts = self._keys, self._counts
+        index = bisect_left(keys, key, start)
+        exists = index < len(keys) and keys[index] == key
+        if exists:
+            times += counts[index]
+        if times <= max_bin:
+            if exists:
+                counts[index] = times
+            else:
+                keys.insert(index, key)
+                counts.insert(index, times)
+            return index + 1
+        full, rest = divmod(times, max_bin)
+        grown = array("H", [rest] if rest else []) + array("H", [max_bin]) * full
+        end = index + 1 if exists else index
+        keys[index:end] = array("h", [key]) * len(grown)
+        counts[index:end] = grown
+        return index + len(grown)
+
+
+def trim(keys: array[int], counts: array[int], limit: int) -> tuple[array[int], array[int]]:
+    """Fold the leftmost bins into the first that stays, down to `limit`; full bins that this makes stay before it."""
+    surplus = len(keys) - limit
+    if surplus <= 0:
+        return keys, counts
+    full_keys, full_counts = array("h"), array("H")
+    carry = 0
+    for each, times in zip(keys[:surplus], counts[:surplus], strict=True):
+        carry += times
+        if carry > max_bin:
+            full_keys.append(each)
+            full_counts.append(max_bin)
+            carry -= max_bin
+    kept = carry + counts[surplus]
+    if kept > max_bin:
+        full_keys.append(keys[surplus])
+        full_counts.append(kept - max_bin)
+        kept = max_bin
+    counts[surplus] = kept
+    return full_keys + keys[surplus:], full_counts + counts[surplus:]
+
+
+def _positive_key(value: float) -> int:
+    if value < _smallest:
+        return 0
+    if value == inf:
+        return max_key
+    return min(max(round(log(value) / _ln_gamma) + bias, 1), max_key)

@@ -1,0 +1,47 @@
+"""The request headers in which tracers describe themselves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..span import Tracer, TracerPayload
+
+max_value_length: Final = 256
+"""No version or language is longer; a value is cut here because it is passed on with every payload."""
+
+_falsehoods = frozenset({"", "0", "f", "F", "false", "False", "FALSE"})
+
+
+def read_tracer_payload(headers: Mapping[str, str]) -> TracerPayload:
+    """`headers` by lower-case name."""
+
+    def value(name: str) -> str:
+        return headers.get(name, "")[:max_value_length]
+
+    return TracerPayload(
+        tracer=Tracer(
+            language=value("datadog-meta-lang"),
+            language_version=value("datadog-meta-lang-version"),
+            interpreter=value("datadog-meta-lang-interpreter"),
+            interpreter_vendor=value("datadog-meta-lang-interpreter-vendor"),
+            version=value("datadog-meta-tracer-version"),
+            container_id=value("datadog-container-id"),
+            computed_top_level=is_true(headers.get("datadog-client-computed-top-level")),
+            computed_stats=is_true(headers.get("datadog-client-computed-stats")),
+        ),
+        dropped_p0_traces=_count(headers.get("datadog-client-dropped-p0-traces")),
+        dropped_p0_spans=_count(headers.get("datadog-client-dropped-p0-spans")),
+    )
+
+
+def is_true(value: str | None) -> bool:
+    """Every text but the known ways to say no: some tracers send `yes`, others `t`."""
+    return value is not None and value not in _falsehoods
+
+
+def _count(value: str | None) -> int:
+    """An unsigned number of at most 64 bits; anything else counts as 0."""
+    if value is None or len(value) > 20 or not (value.isascii() and value.isdigit()):
+        return 0
+    return int(value)

@@ -1,0 +1,225 @@
+"""Spans → the agent payload (`/api/v0.2/traces`). Pure.
+
+Rule of this file: a span is encoded once, when it arrives, and everything later only puts bytes in front of bytes: a Protobuf
+message inside another is its bytes behind a field number and a length. The messages themselves are in `ddx_core.proto`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+from ddx_core.proto import traces_pb2
+
+from .span import AttributeValue, ScalarValue, Span, SpanEvent, SpanLink, TracerPayload
+
+# Field number and wire type (2, length-delimited) of the fields that are put together here by hand.
+_agent_payload_tracer_payloads = bytes([5 << 3 | 2])
+_tracer_payload_chunks = bytes([6 << 3 | 2])
+_chunk_spans = bytes([3 << 3 | 2])
+
+# The rates that the vendor's agents say they aim for; this agent keeps what tracers keep.
+target_tps: Final = 60.0
+error_tps: Final = 60.0
+
+
+class EncodedChunk(msgspec.Struct, frozen=True, gc=False):
+    """A whole trace chunk, ready to be sent with others of the same request or of others."""
+
+    payload: TracerPayload
+    body: bytes
+    spans: int
+
+
+class PayloadDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tracer payload gets that tells nothing of its own, and the tags of all (`_dd.tags.function`, joined by commas)."""
+
+    env: str = ""
+    app_version: str = ""
+    function_tags: str = ""
+
+
+def encode_span(span: Span) -> bytes:
+    message = traces_pb2.Span(
+        service=span.service,
+        name=span.name,
+        resource=span.resource,
+        traceID=span.trace_id,
+        spanID=span.span_id,
+        parentID=span.parent_id,
+        start=span.start,
+        duration=span.duration,
+        error=span.error,
+        type=span.type,
+    )
+    # Entry by entry: a map given to the constructor goes through MutableMapping.update, which takes half as long again.
+    meta = message.meta
+    for key, value in span.meta.items():
+        meta[key] = value
+    metrics = message.metrics
+    for key, number in span.metrics.items():
+        metrics[key] = number
+    if span.meta_struct:
+        message.meta_struct.update(span.meta_struct)
+    if span.span_links:
+        message.spanLinks.extend(map(_link, span.span_links))
+    if span.span_events:
+        message.spanEvents.extend(map(_event, span.span_events))
+    return message.SerializeToString()
+
+
+def encode_chunks(
+    payload: TracerPayload,
+    spans: Iterable[tuple[bytes, bytes]],
+    *,
+    priority: int,
+    origin: str,
+    max_bytes: int,
+) -> Iterator[EncodedChunk]:
+    """Put the encoded spans of one trace into as few chunks as `max_bytes` allows (a larger span is alone).
+
+    Each span comes as two pieces, which together are its message.
+    """
+    head = traces_pb2.TraceChunk(priority=priority, origin=origin).SerializeToString()
+    pieces = [head]
+    size = len(head)
+    count = 0
+    for body, tags in spans:
+        length = len(body) + len(tags)
+        if count and size + length > max_bytes:
+            yield EncodedChunk(payload, b"".join(pieces), count)
+            pieces = [head]
+            size = len(head)
+            count = 0
+        pieces += (_chunk_spans, _varint(length), body, tags)
+        size += length + 4
+        count += 1
+    if count:
+        yield EncodedChunk(payload, b"".join(pieces), count)
+
+
+def encode_agent_payload(chunks: Sequence[EncodedChunk], defaults: PayloadDefaults) -> bytes:
+    """One agent payload. Chunks of tracers that say the same of themselves go into one tracer payload."""
+    groups: dict[bytes, list[bytes]] = {}
+    heads: dict[int, bytes] = {}
+    for chunk in chunks:
+        identity = id(chunk.payload)
+        head = heads.get(identity)
+        if head is None:
+            head = heads[identity] = _encode_head(chunk.payload, defaults)
+        groups.setdefault(head, []).append(chunk.body)
+    pieces: list[bytes] = [traces_pb2.AgentPayload(targetTPS=target_tps, errorTPS=error_tps).SerializeToString()]
+    for head, bodies in groups.items():
+        inner = [head]
+        for body in bodies:
+            inner += (_tracer_payload_chunks, _varint(len(body)), body)
+        pieces += (_agent_payload_tracer_payloads, _varint(sum(map(len, inner))), *inner)
+    return b"".join(pieces)
+
+
+def request_headers(payloads: Sequence[TracerPayload]) -> tuple[tuple[str, str], ...]:
+    """What the intake is told of the tracers whose chunks a request carries: of each header the first value there is."""
+    tracers = [payload.tracer for payload in payloads]
+    headers = (
+        ("Datadog-Meta-Lang", _first(tracer.language for tracer in tracers)),
+        ("Datadog-Meta-Lang-Version", _first(tracer.language_version for tracer in tracers)),
+        ("Datadog-Meta-Lang-Interpreter", _first(tracer.interpreter for tracer in tracers)),
+        ("Datadog-Meta-Lang-Interpreter-Vendor", _first(tracer.interpreter_vendor for tracer in tracers)),
+        ("Datadog-Meta-Tracer-Version", _first(tracer.version for tracer in tracers)),
+        ("Datadog-Container-Id", _first(tracer.container_id for tracer in tracers)),
+        ("Datadog-Client-Computed-Stats", _true(tracer.computed_stats for tracer in tracers)),
+        ("Datadog-Client-Computed-Top-Level", _true(tracer.computed_top_level for tracer in tracers)),
+        ("Datadog-Client-Dropped-P0-Traces", _sum(payload.dropped_p0_traces for payload in payloads)),
+        ("Datadog-Client-Dropped-P0-Spans", _sum(payload.dropped_p0_spans for payload in payloads)),
+        ("Datadog-Send-Real-Http-Status", "1"),
+    )
+    return tuple((name, value) for name, value in headers if value)
+
+
+def _first(values: Iterable[str]) -> str:
+    return next((value for value in values if value), "")
+
+
+def _true(values: Iterable[bool]) -> str:
+    return "true" if any(values) else ""
+
+
+def _sum(values: Iterable[int]) -> str:
+    return str(sum(values) or "")
+
+
+def _encode_head(payload: TracerPayload, defaults: PayloadDefaults) -> bytes:
+    """A tracer payload without its chunks. Two that are equal byte for byte say the same of their tracer."""
+    tracer = payload.tracer
+    return traces_pb2.TracerPayload(
+        containerID=tracer.container_id,
+        languageName=tracer.language,
+        languageVersion=tracer.language_version,
+        tracerVersion=tracer.version,
+        runtimeID=payload.runtime_id,
+        tags={"_dd.tags.function": defaults.function_tags} if defaults.function_tags else None,
+        env=payload.env or defaults.env,
+        hostname=payload.hostname,
+        appVersion=payload.app_version or defaults.app_version,
+    ).SerializeToString()
+
+
+def _link(link: SpanLink) -> traces_pb2.SpanLink:
+    return traces_pb2.SpanLink(
+        traceID=link.trace_id,
+        traceID_high=link.trace_id_high,
+        spanID=link.span_id,
+        attributes=link.attributes,
+        tracestate=link.tracestate,
+        flags=link.flags,
+    )
+
+
+def _event(event: SpanEvent) -> traces_pb2.SpanEvent:
+    return traces_pb2.SpanEvent(
+        time_unix_nano=event.time_unix_nano,
+        name=event.name,
+        attributes={key: _value(value) for key, value in event.attributes.items()},
+    )
+
+
+def _value(value: AttributeValue) -> traces_pb2.AttributeAnyValue:
+    array: traces_pb2.AttributeArray | None = None
+    if value.array_value is not None:
+        array = traces_pb2.AttributeArray(values=[_scalar(each) for each in value.array_value.values])
+    return traces_pb2.AttributeAnyValue(
+        type=_any_types[value.type],
+        string_value=value.string_value,
+        bool_value=value.bool_value,
+        int_value=value.int_value,
+        double_value=value.double_value,
+        array_value=array,
+    )
+
+
+def _scalar(value: ScalarValue) -> traces_pb2.AttributeArrayValue:
+    return traces_pb2.AttributeArrayValue(
+        type=_scalar_types[value.type],
+        string_value=value.string_value,
+        bool_value=value.bool_value,
+        int_value=value.int_value,
+        double_value=value.double_value,
+    )
+
+
+_any_types = traces_pb2.AttributeAnyValue.AttributeAnyValueType.keys()
+_scalar_types = traces_pb2.AttributeArrayValue.AttributeArrayValueType.keys()
+
+
+def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return bytes((number,))
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    encoded = bytearray()
+    while number >= 0x80:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

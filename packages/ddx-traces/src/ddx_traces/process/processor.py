@@ -1,0 +1,102 @@
+"""A tracer's spans of one trace → the chunk to send. The order of the steps is the contract. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ..span import Span, TraceChunk, TracerPayload, priority_unset
+from .context import adopt_top_level, find_priority, find_root, mark_top_level, origin_key
+from .filter import OwnCalls
+from .normalize import Normalizer
+from .tags import SpanTags
+
+
+class Processed(msgspec.Struct, frozen=True, gc=False):
+    """`filtered` counts the spans that were dropped on purpose."""
+
+    chunks: list[TraceChunk]
+    filtered: int
+
+
+class Processor:
+    """Normalise, find the root, mark service entries, drop what is not the user's, tag."""
+
+    def __init__(self, normalizer: Normalizer, own_calls: OwnCalls) -> None:
+        self._normalizer = normalizer
+        self._own_calls = own_calls
+
+    def process(
+        self, spans: list[Span], payload: TracerPayload, tags: SpanTags, *, priority: int = priority_unset
+    ) -> Processed:
+        """Change `spans` in place and sort them into chunks, one a trace id; a chunk left without spans is none.
+
+        `priority` is for the spans that come after the first part of a trace too large for one piece.
+        """
+        if not spans:
+            return Processed([], 0)
+        normalize = self._normalizer.apply
+        for span in spans:
+            normalize(span)
+        chunks: list[TraceChunk] = []
+        filtered = 0
+        for trace in _by_trace_id(spans):
+            chunk = self._assemble(trace, payload, priority)
+            includes = self._own_calls.includes
+            kept = [span for span in trace if not includes(span)]
+            filtered += len(trace) - len(kept)
+            for span in kept:
+                tags.apply(span)
+            if kept:
+                chunk.spans = kept
+                chunks.append(chunk)
+        return Processed(chunks, filtered)
+
+    def _assemble(self, trace: list[Span], payload: TracerPayload, priority: int) -> TraceChunk:
+        root = find_root(trace)
+        self._describe(payload, root, trace)
+        found = find_priority(trace, root)
+        if payload.tracer.computed_top_level:
+            adopt_top_level(trace)
+        else:
+            mark_top_level(trace)
+        return TraceChunk(
+            spans=trace,
+            priority=priority if found == priority_unset else found,
+            origin=root.meta.get(origin_key, ""),
+        )
+
+    def _describe(self, payload: TracerPayload, root: Span, trace: list[Span]) -> None:
+        """Fill what no trace of the request has told so far; as the tracer said it, before our own tags."""
+        if not payload.env:
+            # Already normalised; a value of which nothing was left counts as none.
+            payload.env = _first("env", root, trace)
+        if not payload.app_version:
+            payload.app_version = _first("version", root, trace)
+        if not payload.hostname:
+            payload.hostname = _first("_dd.hostname", root, trace)
+        if not payload.runtime_id:
+            payload.runtime_id = _first("runtime-id", root, trace)
+
+
+def _first(key: str, root: Span, trace: list[Span]) -> str:
+    value = root.meta.get(key)
+    if value:
+        return value
+    for span in trace:
+        value = span.meta.get(key)
+        if value:
+            return value
+    return ""
+
+
+def _by_trace_id(spans: list[Span]) -> Sequence[list[Span]]:
+    """The spans of each trace id, in order. Nearly always there is just one: tracers send a trace at a time."""
+    first = spans[0].trace_id
+    if all(span.trace_id == first for span in spans):
+        return (spans,)
+    traces: dict[int, list[Span]] = {}
+    for span in spans:
+        traces.setdefault(span.trace_id, []).append(span)
+    return tuple(traces.values())

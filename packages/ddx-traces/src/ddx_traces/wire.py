@@ -1,0 +1,159 @@
+"""MessagePack from tracers, taken apart piece by piece, so that what a request makes us hold stays in proportion to its size.
+
+Rules of this file: an array is opened one level at a time, its elements staying bytes until their turn comes; an array that
+announces more elements than its bytes can sensibly hold is refused before a list is made of them. Whatever the bytes,
+only MalformedInput is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+from ddx_core.errors import MalformedInput
+
+from .span import Span
+
+undecodable: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
+"""What msgspec raises for bytes that are not what they should be: broken UTF-8 and impossible times are ValueErrors."""
+
+# The shortest span that a tracer sends takes some 45 bytes. One-byte elements by the million would take 80 bytes of memory each.
+bytes_per_element: Final = 32
+free_elements: Final = 1024
+max_part_bytes: Final = 4 << 20
+"""A trace longer than this is worked on in parts. Spans take six to ten times their encoded size while they are objects."""
+
+_elements = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_anything = msgspec.msgpack.Decoder()
+
+
+max_span_bytes: Final = 10 << 20
+"""A larger span could not be sent in any payload that the intake takes, so it does not become an object."""
+
+
+class ReadSpans(msgspec.Struct, frozen=True, gc=False):
+    """`malformed` counts the spans that could not be decoded."""
+
+    spans: list[Span]
+    malformed: int = 0
+
+
+class TracePart(msgspec.Struct, frozen=True, gc=False):
+    """The spans of one trace, or of a part of it when it is very long (`continues` is set from the second part on).
+
+    `size` is their encoded size in bytes. `too_large` counts spans above `max_span_bytes`, which were not decoded.
+    """
+
+    read: ReadSpans
+    size: int
+    too_large: int = 0
+    continues: bool = False
+
+
+def open_array(raw: msgspec.Raw | bytes, what: str) -> list[msgspec.Raw]:
+    """The elements of an array, still encoded; everything in them is known to be well-formed then."""
+    check_count(announced(raw, what), len(memoryview(raw)), what)
+    try:
+        return _elements.decode(raw)
+    except undecodable as error:
+        raise MalformedInput(f"{what}: {describe(error)}") from error
+
+
+def announced(raw: msgspec.Raw | bytes, what: str) -> int:
+    """How many elements an array says it has. Raises MalformedInput when `raw` is no array."""
+    view = memoryview(raw)
+    first = view[0] if view else 0xC0
+    if 0x90 <= first <= 0x9F:
+        return first & 0x0F
+    if first == 0xDC and len(view) >= 3:
+        return int.from_bytes(view[1:3], "big")
+    if first == 0xDD and len(view) >= 5:
+        return int.from_bytes(view[1:5], "big")
+    raise MalformedInput(f"{what}: an array is expected")
+
+
+def check_count(count: int, size: int, what: str) -> None:
+    """Refuse more elements than `size` bytes can sensibly hold."""
+    if count > free_elements + size // bytes_per_element:
+        raise MalformedInput(f"{what}: {count} elements in {size} bytes")
+
+
+def open_traces(traces: msgspec.Raw | bytes, read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Iterator[TracePart]:
+    """Open an array of arrays of spans. `read` decodes spans one by one and raises nothing for those it cannot.
+
+    The outer forms are checked before this returns: reading the result raises nothing.
+    """
+    opened = open_array(traces, "traces")
+    check_count(sum(announced(trace, "a trace") for trace in opened), len(memoryview(traces)), "spans")
+    return _read_traces(opened, read)
+
+
+def _read_traces(traces: list[msgspec.Raw], read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Iterator[TracePart]:
+    for trace in traces:
+        elements = open_array(trace, "a trace")
+        size = len(memoryview(trace))
+        if size <= max_part_bytes:
+            yield TracePart(read(elements), size)
+            continue
+        for index, (part, part_size) in enumerate(_cut(elements)):
+            if part_size > max_span_bytes:  # then it is a single span
+                yield TracePart(ReadSpans([]), part_size, too_large=1, continues=index > 0)
+            else:
+                yield TracePart(read(part), part_size, continues=index > 0)
+
+
+def _cut(elements: list[msgspec.Raw]) -> Iterator[tuple[list[msgspec.Raw], int]]:
+    """Runs of spans of at most `max_part_bytes` together (a larger span is alone)."""
+    part: list[msgspec.Raw] = []
+    size = 0
+    for element in elements:
+        length = len(memoryview(element))
+        if part and size + length > max_part_bytes:
+            yield part, size
+            part, size = [], 0
+        part.append(element)
+        size += length
+    yield part, size
+
+
+def describe(error: BaseException) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def read_value(raw: msgspec.Raw) -> Any:
+    """Any value, strings that are not UTF-8 excepted."""
+    try:
+        return _anything.decode(raw)
+    except undecodable as error:
+        raise MalformedInput(describe(error)) from error
+
+
+def read_text(raw: msgspec.Raw) -> str | None:
+    """A string, also where bytes were sent for it or its UTF-8 is broken (mended with U+FFFD); None for nil."""
+    try:
+        value = _anything.decode(raw)
+    except UnicodeDecodeError:
+        value = _payload(bytes(raw))
+    except undecodable as error:
+        raise MalformedInput(describe(error)) from error
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if value is None or isinstance(value, str):
+        return value
+    raise MalformedInput(f"a string is expected, not {type(value).__name__}")
+
+
+def _payload(encoded: bytes) -> bytes:
+    """The content of a MessagePack string of any length form."""
+    header = {0xD9: 2, 0xDA: 3, 0xDB: 5}.get(encoded[0], 1)
+    return encoded[header:]
+
+
+def without_nil(value: Any) -> Any:
+    """The same value without the entries of maps, at any depth, that are nil."""
+    if isinstance(value, dict):
+        return {key: without_nil(each) for key, each in value.items() if each is not None}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [without_nil(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    return value

@@ -1,0 +1,118 @@
+"""Function folders: what function.toml may say, what is taken without it, and errors that name file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ddx_agent.local.function import Sample, load_function
+from ddx_core.errors import ConfigError
+
+
+def write(folder: Path, name: str, text: str = "", *, mode: int = 0o644) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_handler_is_found_without_any_settings(tmp_path: Path) -> None:
+    write(tmp_path, "handler.py", "import os\n\ndef helper(): ...\n\ndef handler(event, context): ...\n")
+    function = load_function(tmp_path)
+    assert (function.name, function.handler, function.runtime) == (tmp_path.name, "handler.handler", "python")
+    assert (function.memory_mb, function.timeout_s) == (512, 30.0)
+    assert function.command[1:] == ["-m", "awslambdaric", "handler.handler"]
+    assert function.arn == f"arn:aws:lambda:us-east-1:123456789012:function:{tmp_path.name}"
+
+
+def test_lambda_function_file_goes_first_and_wrapped_handlers_count(tmp_path: Path) -> None:
+    write(tmp_path, "handler.py", "def handler(event, context): ...\n")
+    write(tmp_path, "lambda_function.py", "lambda_handler = wrap(inner)\n")
+    assert load_function(tmp_path).handler == "lambda_function.lambda_handler"
+
+
+def test_bootstrap_makes_it_a_custom_runtime(tmp_path: Path) -> None:
+    file = write(tmp_path, "bootstrap", "#!/bin/sh\n", mode=0o755)
+    function = load_function(tmp_path)
+    assert (function.runtime, function.command) == ("bootstrap", [str(file)])
+    assert function.execution_env is None
+
+
+def test_settings_are_taken_over(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "function.toml",
+        """
+        name = "orders"
+        handler = "app.main"
+        memory_mb = 256
+        timeout_s = 3
+        log_format = "JSON"
+        tracing = "Active"
+        [environment]
+        DD_SERVICE = "shop"
+        DD_TRACE_ENABLED = true
+        RETRIES = 3
+        """,
+    )
+    function = load_function(tmp_path)
+    assert (function.name, function.handler, function.memory_mb, function.timeout_s) == ("orders", "app.main", 256, 3.0)
+    assert (function.log_format, function.tracing) == ("JSON", "Active")
+    assert function.environment == {"DD_SERVICE": "shop", "DD_TRACE_ENABLED": "true", "RETRIES": "3"}
+
+
+def test_samples_are_in_order_and_name_their_outcome(tmp_path: Path) -> None:
+    write(tmp_path, "handler.py", "def handler(event, context): ...\n")
+    write(tmp_path, "events/20-broken.error.json", "{}")
+    write(tmp_path, "events/10-fine.json", '{"order": 1}')
+    write(tmp_path, "events/30-v1.2.json", "[]")
+    write(tmp_path, "events/40-slow.timeout.json", "null")
+    assert load_function(tmp_path).samples == (
+        Sample(name="10-fine", payload=b'{"order": 1}'),
+        Sample(name="20-broken", payload=b"{}", expect="error"),
+        Sample(name="30-v1.2", payload=b"[]"),
+        Sample(name="40-slow", payload=b"null", expect="timeout"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("memory_mb = 'much'", "memory_mb: expected int, got str"),
+        ("memory_mb = 64", "memory_mb = 64: expected 128 to 10240"),
+        ("timeout_s = 0", "timeout_s = 0: expected more than 0"),
+        ("memory = 128", "unknown key memory"),
+        ("runtime = 'cobol'", "runtime: invalid enum value 'cobol'"),
+        ("environment = 3", "environment: expected object, got int"),
+        ("name =", "function.toml"),
+        ("runtime = 'bootstrap'", "bootstrap: no such file"),
+        ("handler = 'a.b'\npython = 'venv/bin/python'", "python = 'venv/bin/python': no such file"),
+    ],
+)
+def test_bad_setting_is_named_with_its_file(tmp_path: Path, settings: str, told: str) -> None:
+    write(tmp_path, "function.toml", settings)
+    with pytest.raises(ConfigError) as raised:
+        load_function(tmp_path)
+    assert told in str(raised.value)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_folder_without_a_function_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"neither `bootstrap` nor a Python file .*lambda_function\.py"):
+        load_function(tmp_path)
+    with pytest.raises(ConfigError, match="no such folder"):
+        load_function(tmp_path / "missing")
+
+
+def test_bootstrap_that_cannot_be_run_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "bootstrap", mode=0o644)
+    with pytest.raises(ConfigError, match="not executable"):
+        load_function(tmp_path)
+
+
+def test_sample_that_is_no_json_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "handler.py", "def handler(event, context): ...\n")
+    write(tmp_path, "events/1.json", "{nope")
+    with pytest.raises(ConfigError, match=r"1\.json"):
+        load_function(tmp_path)

@@ -1,0 +1,218 @@
+"""Trouble on the way out: an intake that fails, flushes that are cancelled, outboxes that are full. Nothing is lost unsaid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import trio
+from ddx_core.http import Request, Response, Route, Routes, json, open_tcp_listener, serve_http
+from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Payload, RetryPolicy, Sent, StaticKey
+from ddx_core.lifecycle import LogLine, parse_telemetry
+from ddx_core.pipeline import FlushKind
+from ddx_logs.settings import LogsSettings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.cancel import cancel_at_every_step
+
+from .support import Rig, ScriptedIntake, decode, event, start
+
+
+def lines(count: int, first: int = 0) -> list[LogLine]:
+    return [LogLine(time_ns=10**18, text=f"line {number}") for number in range(first, first + count)]
+
+
+async def test_flush_cancelled_at_any_step_loses_nothing_and_repeats_nothing() -> None:
+    rig = Rig()
+
+    async def operation() -> None:
+        nonlocal rig
+        rig = Rig(LogsSettings(max_batch_items=3))
+        rig.observe(start(), *lines(9))
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+
+    async def check(completed: bool) -> None:
+        rig.check()
+        assert rig.delivered + rig.held == 10
+        if completed:
+            assert rig.held == 0
+        await rig.pipeline.flush(FlushKind.FINAL)
+        assert [text for text, _ in rig.intake.lines if text.startswith("line")] != []
+        assert sorted(text for text, _ in rig.intake.lines if text.startswith("line")) == [
+            f"line {number}" for number in range(9)
+        ]
+        assert rig.delivered == 10
+        rig.check()
+
+    assert await cancel_at_every_step(operation, check) > 5
+
+
+async def test_flush_cancelled_at_any_step_while_the_intake_recovers_loses_nothing() -> None:
+    rig = Rig()
+
+    async def operation() -> None:
+        nonlocal rig
+        rig = Rig(LogsSettings(max_batch_items=3))
+        rig.intake.answers = [503, 503, 202]
+        rig.observe(start(), *lines(9))
+        for kind in (FlushKind.BLOCKING, FlushKind.BACKGROUND, FlushKind.FINAL):
+            await rig.pipeline.flush(kind)
+
+    async def check(completed: bool) -> None:
+        rig.check()
+        rig.intake.answers.clear()
+        await rig.pipeline.flush(FlushKind.FINAL)
+        await rig.pipeline.flush(FlushKind.FINAL)
+        assert len(rig.intake.lines) == len(set(rig.intake.lines)) == rig.delivered == 10
+
+    await cancel_at_every_step(operation, check)
+
+
+async def test_outage_of_any_length_keeps_everything_that_fits_and_delivers_it_once() -> None:
+    rig = Rig()
+    rig.intake.is_down = True
+    rig.observe(start())
+    for invocation in range(50):
+        rig.observe(*lines(5, invocation * 5))
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+        rig.check()
+    assert rig.held == 251
+    # While nobody answers, lines are kept for full batches: not fifty requests of five lines later on.
+    assert rig.pipeline.statistics().buffered > 200
+    rig.intake.is_down = False
+    await rig.pipeline.flush(FlushKind.BACKGROUND)
+    assert rig.held == 0
+    texts = [text for text, _ in rig.intake.lines if text.startswith("line")]
+    assert sorted(texts) == sorted(f"line {number}" for number in range(250))
+    assert len(rig.intake.payloads) <= 4
+
+
+async def test_outage_past_the_bounds_drops_the_oldest_and_says_how_many() -> None:
+    rig = Rig(LogsSettings(max_bytes=20_000, max_batch_items=10), outbox_bytes=20_000)
+    rig.intake.is_down = True
+    rig.observe(start())
+    for invocation in range(60):
+        rig.observe(*lines(10, invocation * 10))
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+        held = rig.account.snapshot().held
+        assert held.bytes <= 40_000
+    dropped = sum(amount.items for amount in rig.account.snapshot().dropped.values())
+    assert dropped > 0
+    rig.intake.is_down = False
+    await rig.pipeline.flush(FlushKind.FINAL)
+    assert rig.delivered == 601 - dropped == len(set(rig.intake.lines))
+    assert rig.held == 0
+    # The newest are among what is left.
+    assert ("line 599", "test-request-id") in rig.intake.lines
+
+
+async def test_backlog_larger_than_the_outbox_goes_out_in_one_flush() -> None:
+    rig = Rig(LogsSettings(max_batch_items=2), outbox_bytes=2000)
+    rig.observe(start(), *lines(99))
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    assert rig.delivered == 100
+    assert rig.account.snapshot().dropped == {}
+
+
+async def test_refused_payload_is_counted_and_the_next_ones_go_on() -> None:
+    rig = Rig(LogsSettings(max_batch_items=5))
+    rig.intake.answers = [400]
+    rig.observe(start(), *lines(9))
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    assert rig.account.dropped("refused_400").items == 5
+    assert rig.delivered == 5
+    rig.check()
+
+
+async def test_every_endpoint_gets_every_line_and_the_dead_one_holds_up_nobody() -> None:
+    intakes = {"alive": ScriptedIntake(), "dead": ScriptedIntake()}
+    intakes["dead"].is_down = True
+
+    class ByEndpoint:
+        async def send(self, endpoint: Endpoint, payload: Payload, *, uncertain: bool = False) -> Sent:
+            return await intakes[endpoint.name].send(endpoint, payload, uncertain=uncertain)
+
+    endpoints = [Endpoint(name=name, base_url=f"http://{name}", key=StaticKey("k")) for name in intakes]
+    rig = Rig(client=ByEndpoint(), endpoints=endpoints)
+    for number in range(5):
+        rig.observe(start(f"r{number}"))
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+    assert rig.delivered == 5
+    _, dead = rig.pipeline.accounts
+    assert dead.snapshot().held.items == 5
+    intakes["dead"].is_down = False
+    await rig.pipeline.flush(FlushKind.BACKGROUND)
+    assert sorted(intakes["dead"].lines) == sorted(intakes["alive"].lines)
+    assert dead.snapshot().delivered.items == 5
+    rig.check()
+
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["requestId", "metrics", "status", "level", "ddtags", "message"]), inner)
+    ),
+    max_leaves=8,
+)
+event_types = st.sampled_from(
+    [
+        "function",
+        "extension",
+        "platform.start",
+        "platform.runtimeDone",
+        "platform.report",
+        "platform.initStart",
+        "platform.fault",
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(event_types, json_values), max_size=12), st.booleans())
+def test_any_json_value_as_a_record_is_delivered_or_left_out_but_never_fails(
+    told: list[tuple[str, Any]], managed: bool
+) -> None:
+    rig = Rig(LogsSettings(managed_instances=managed))
+    body = msgspec.json.encode([{"time": "2023-01-07T03:23:47Z", "type": kind, "record": it} for kind, it in told])
+    rig.observe(*parse_telemetry(body).events)
+    trio.run(rig.pipeline.flush, FlushKind.FINAL)
+    accepted = rig.account.snapshot().accepted.items
+    assert rig.delivered + rig.account.dropped("repeated_event").items == accepted
+    assert "" not in {request_id for _, request_id in rig.intake.lines}
+
+
+async def test_real_client_delivers_to_a_real_server_that_fails_first() -> None:
+    received: list[Request] = []
+
+    async def intake(request: Request) -> Response:
+        received.append(request)
+        return json({}, 202) if len(received) > 1 else json({"errors": []}, 503)
+
+    routes = Routes([Route(("POST",), "/api/v2/logs", intake, max_body=8 << 20)])
+    listener = await open_tcp_listener("127.0.0.1", 0)
+    port = listener.socket.getsockname()[1]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_http, [listener], routes)
+        async with IntakeClient(policy=RetryPolicy(base_s=0.001)) as client:
+            rig = Rig(
+                client=client,
+                endpoints=[Endpoint(name="local", base_url=f"http://127.0.0.1:{port}", key=StaticKey("my_test_key"))],
+                compressor=Compressor(Coding.ZSTD),
+            )
+            rig.observe(start(), event("function", "hello"))
+            with trio.fail_after(20):
+                await rig.pipeline.flush(FlushKind.BLOCKING)
+        nursery.cancel_scope.cancel()
+    first, second = received
+    assert first.body == second.body
+    assert second.headers["dd-api-key"] == "my_test_key"
+    assert second.headers["dd-protocol"] == "agent-json"
+    assert second.headers["content-type"] == "application/json"
+    assert second.headers["content-encoding"] == "zstd"
+    payload = Payload(path="", content_type="", body=second.body, items=2, encoding="zstd")
+    assert [item["message"]["message"] for item in decode(payload)][1] == "hello"
+    assert rig.delivered == 2
+    assert rig.held == 0
+    rig.check()
