@@ -16,6 +16,7 @@ from typing import Any, cast
 import msgspec
 import trio
 import zstandard
+
 from ddx_core.clock import now_ns
 from ddx_core.errors import Unavailable
 from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Outcome, Payload, Sent, StaticKey, open_fanout
@@ -174,7 +175,6 @@ def run() -> dict[str, float]:
         "whole_identity_us": _best(lambda: whole(Coding.IDENTITY)) * per_line,
         "flush_5000_lines_ms": _flush_of_one_invocation_ms(),
     }
-    del events
     return result | _outage(bodies)
 
 

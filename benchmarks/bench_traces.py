@@ -163,6 +163,7 @@ class Intake:
 def serve_pipeline(intake_port: int) -> None:
     """The child: a traces pipeline alone, flushed once a second. Prints its port, at the end its account."""
     import trio
+
     from ddx_core.clock import now_ns
     from ddx_core.http import open_tcp_listener
     from ddx_core.intake import Compressor, Endpoint, IntakeClient, StaticKey, open_fanout

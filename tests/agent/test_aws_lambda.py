@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ddx_agent.environment import account_in_arn, function_tags, read_function
 from ddx_agent.environment.runtime_name import find_runtime_name, runtime_in_environ, runtime_in_os_release
 from ddx_core.lifecycle import Registration

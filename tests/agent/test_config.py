@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ddx_agent.config import Config, docs, explain, load_config, schema
-from ddx_core.flush import Strategy, StrategyKind
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_agent.config import Config, docs, explain, load_config, schema
+from ddx_core.flush import Strategy, StrategyKind
 
 root = Path(__file__).parent.parent.parent
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ddx_agent.endpoints import is_failed
 from ddx_core.http import Headers, Request
 

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
+
 from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
 from ddx_agent.modes.on_demand import EndOfInvocation, OnDemand
@@ -16,7 +18,6 @@ from ddx_core.invocation import InvocationTracker
 from ddx_core.lifecycle import Invoke, RuntimeDone, Shutdown
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
-from trio.testing import MockClock
 
 start_s = 1_700_000_000
 

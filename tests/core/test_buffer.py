@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 
 import trio
-from ddx_core.buffer import BoundedBuffer, Entry, WhenFull
-from ddx_core.stats import Account, Amount
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from ddx_core.buffer import BoundedBuffer, Entry, WhenFull
+from ddx_core.stats import Account, Amount
 from tests.support.cancel import cancel_at_every_step
 
 

@@ -6,10 +6,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from ddx_core.clock import ns_per_s, parse_rfc3339_ns, seconds_until
-from ddx_core.errors import MalformedInput
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_core.clock import ns_per_s, parse_rfc3339_ns, seconds_until
+from ddx_core.errors import MalformedInput
 
 
 @pytest.mark.parametrize(

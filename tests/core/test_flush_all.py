@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
+from trio.testing import MockClock
+
 from ddx_core.flush import flush_all
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
-from trio.testing import MockClock
-
 from tests.support.cancel import cancel_at_every_step
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ddx_core.flush import (
     BadStrategy,
     Cadence,
@@ -15,8 +18,6 @@ from ddx_core.flush import (
     parse_strategy,
     plan,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 END = Strategy(StrategyKind.END)
 

@@ -8,13 +8,14 @@ from contextlib import suppress
 import h11
 import pytest
 import trio
-from ddx_core.http import Activity, Hangup, Limits, Oversize, Request, Response, Route, Routes, json, text
-from ddx_core.http.connection import Load, linger_s, second_chance_s, serve_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from ddx_core.http import Activity, Hangup, Limits, Oversize, Request, Response, Route, Routes, json, text
+from ddx_core.http.connection import Load, linger_s, second_chance_s, serve_stream
 from tests.support.cancel import cancel_at_every_step
+from tests.support.clock import on_a_mock_clock
 from tests.support.streams import FaultyStream, break_, hang, memory_streams, read_all, read_until
 
 limits = Limits(header_bytes=4096, header_s=5, body_s=10, idle_s=100, answer_s=10, discard_bytes=10_000)
@@ -148,8 +149,11 @@ class Setting:
         return Client(ours)
 
 
+pytestmark = on_a_mock_clock
+
+
 @pytest.fixture
-def setting(nursery: trio.Nursery, autojump_clock: MockClock) -> Setting:
+def setting(nursery: trio.Nursery) -> Setting:
     return Setting(nursery)
 
 

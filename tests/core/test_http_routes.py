@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from ddx_core.http import Headers, Request, Response, Route, Routes
-from ddx_core.http.routes import Match, NoMatch
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_core.http import Headers, Request, Response, Route, Routes
+from ddx_core.http.routes import Match, NoMatch
 
 
 async def handler(request: Request) -> Response:

@@ -6,6 +6,10 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
 from ddx_core.lifecycle import (
     InitMetrics,
@@ -21,10 +25,6 @@ from ddx_core.lifecycle import (
     Shutdown,
     Start,
 )
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-
 from tests.support.clock import HandClock, noon_ns
 
 second = 1_000_000_000

@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ddx_core.errors import LifecycleError, MalformedInput
 from ddx_core.lifecycle import (
     ExtensionState,
@@ -33,8 +36,6 @@ from ddx_core.lifecycle import (
     parse_next,
     parse_telemetry,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 time_text, time_ns = "2022-10-12T00:00:15.064Z", 1665532815_064_000_000
 request_id = "459921b5-681c-4a96-beb0-81e0aa586026"

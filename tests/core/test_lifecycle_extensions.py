@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import trio
+
 from ddx_core.errors import LifecycleError
 from ddx_core.http import Hangup, Request, Response, Route, Routes, open_tcp_listener, serve_http
 from ddx_core.http import json as json_answer
 from ddx_core.lifecycle import Buffering, ExtensionsClient, Invoke, Shutdown, subscribe
 from ddx_core.loopback import AnswerReader
-
 from tests.support.cancel import cancel_at_every_step
 
 identifier = "7a0e7f4c-3f3b-4c2b-9e0d-1d2c3b4a5968"

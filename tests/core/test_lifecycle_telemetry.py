@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+
 from ddx_core.http import open_tcp_listener, serve_http
 from ddx_core.lifecycle import LogLine, TelemetryEvent, TelemetryReceiver
 from ddx_core.lifecycle.telemetry import max_batch_bytes

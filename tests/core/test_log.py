@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
-from ddx_core import log
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_core import log
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

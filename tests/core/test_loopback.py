@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from ddx_core.loopback import Answer, AnswerReader, LoopbackError, max_answer_bytes, render_request, split_host_port
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from ddx_core.loopback import Answer, AnswerReader, LoopbackError, max_answer_bytes, render_request, split_host_port
 
 plain = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Id: 7\r\n\r\nhello"
 chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n"

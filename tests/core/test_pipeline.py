@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
+
 from ddx_core.pipeline import FlushKind, start_contained
 from ddx_core.stats import Account
 

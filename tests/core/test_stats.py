@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ddx_core.stats import Account, Amount
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_core.stats import Account, Amount
 
 
 def test_an_untouched_account_closes() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ddx_core.tags import TagSet
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_core.tags import TagSet
 
 pairs = st.lists(st.tuples(st.text("abc:,", max_size=3), st.text("xyz:", max_size=2)), max_size=8)
 

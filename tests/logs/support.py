@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 import trio
 import zstandard
+
 from ddx_core.errors import Unavailable
 from ddx_core.intake import Coding, Compressor, Endpoint, Fanout, IntakeClient, Outcome, Payload, Sent, StaticKey
 from ddx_core.intake import open_fanout as core_open_fanout

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ddx_core.tags import TagSet
 from ddx_logs.encode import ItemEncoder, array, cut_json_text, json_text, truncation_marker
 from ddx_logs.record import LogRecord, Status
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 time_ns = 1_666_361_103_165_999_999
 tags = TagSet([("test", "tags"), ("env", "dev")])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ddx_logs.own_lines import is_shipped, own_level
 from ddx_logs.settings import OwnLines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
+
 from ddx_core.intake import Coding, Compressor
 from ddx_core.lifecycle import LogLine, parse_telemetry
 from ddx_core.pipeline import FlushKind

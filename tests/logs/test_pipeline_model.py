@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections import Counter
 
 import trio
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from ddx_core.lifecycle import (
     InitStart,
     LogLine,
@@ -22,9 +26,6 @@ from ddx_core.lifecycle import (
 from ddx_core.pipeline import FlushKind
 from ddx_logs.request_ids import looks_back
 from ddx_logs.settings import LogsSettings
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from .support import Rig
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ddx_logs.signs import tells_out_of_memory
 
 

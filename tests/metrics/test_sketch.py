@@ -7,9 +7,10 @@ from array import array
 from collections import Counter
 
 import pytest
-from ddx_metrics.sketch import Sketch, key, representative, trim, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ddx_metrics.sketch import Sketch, key, representative, trim, weights
 
 smallest = 9.94185408912145e-10
 
@@ -57,7 +58,8 @@ def test_a_representative_is_within_one_128th_of_the_value(value: float) -> None
     assert abs(representative(key(value)) - value) <= value / 128
 
 
-whole = [
+Summary = tuple[float, float, float, float, float]
+whole: list[tuple[tuple[float, ...], str, Summary, dict[float, float]]] = [
     ((3.15, 2.28), "1391:1 1412:1", (2, 2.28, 3.15, 5.43, 2.715), {0.5: 2.28, 0.99: 3.149708168614422}),
     (
         (10, 20, 30),
@@ -86,7 +88,7 @@ whole = [
 def test_a_sketch_of_some_values(
     values: tuple[float, ...],
     expected: str,
-    summary: tuple[float, float, float, float, float],
+    summary: Summary,
     quantiles: dict[float, float],
 ) -> None:
     sketch = sketch_of(*values)

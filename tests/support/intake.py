@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import trio
+
 from ddx_core.http import Hangup, Request, Response, Route, Routes, open_tcp_listener, serve_http, text
 
 hang = "hang"

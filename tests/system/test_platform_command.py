@@ -153,3 +153,6 @@ def test_platform_that_is_killed_takes_its_frozen_sandbox_with_it(tmp_path: Path
     while process_state(pid) not in ("", "Z"):
         assert time.monotonic() < deadline, "the runtime is still there"
         time.sleep(0.02)
+    while list(Path("/sys/fs/cgroup").glob(f"**/ddx-{process.pid}-*")):
+        assert time.monotonic() < deadline, "the cgroup is still there"
+        time.sleep(0.02)

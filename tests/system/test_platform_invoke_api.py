@@ -16,8 +16,8 @@ import pytest
 import trio
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from ddx_agent.local.platform import Platform, open_platform
 
+from ddx_agent.local.platform import Platform, open_platform
 from tests.support.local_platform import Recording, extension_command, make_function
 
 pytestmark = pytest.mark.system

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+
 from ddx_agent.local.faults import AgentSignal, Faults
 from ddx_agent.local.plan import Limits
 from ddx_agent.local.platform import open_platform
 from ddx_agent.local.presence import Presence
-
 from tests.support.local_platform import Recording, answer, extension_command, make_function, process_state
 
 pytestmark = pytest.mark.system
@@ -345,6 +345,20 @@ async def test_warm_start_makes_no_cold_start(tmp_path: Path) -> None:
         await platform.warm()
         result = await platform.invoke({})
     assert result.status == "success"
+
+
+async def test_extension_may_get_its_invoke_after_the_function_has_answered(tmp_path: Path) -> None:
+    recording = Recording(tmp_path)
+    async with open_platform(
+        make_function(tmp_path),
+        extension_command=extension_command,
+        extension_name="tester",
+        extension_environment=recording.environment,
+        faults=Faults(invoke_delay_ms=150),
+    ) as platform:
+        result = await platform.invoke({})
+    assert result.response_ms < 150 <= result.total_ms
+    assert recording.lifecycle()[0]["requestId"] == result.request_id
 
 
 async def test_agent_that_is_killed_in_mid_invocation_changes_nothing_for_the_function(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from ddx_core.pipeline import FlushKind
 
+from ddx_core.pipeline import FlushKind
 from tests.traces.protobuf_reader import read_agent_payload
 from tests.traces.support import body_of
 from tests.traces.test_routes import Served, serving

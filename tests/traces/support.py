@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 import trio
 import zstandard
+
 from ddx_core.errors import Unavailable
 from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Outcome, Payload, Sent, StaticKey, open_fanout
 from ddx_core.stats import Account

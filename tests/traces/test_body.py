@@ -8,10 +8,11 @@ from contextlib import suppress
 
 import pytest
 import zstandard
-from ddx_core.errors import MalformedInput
-from ddx_traces.agent.body import BodyTooLarge, UnknownCoding, decode_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ddx_core.errors import MalformedInput
+from ddx_traces.agent.body import BodyTooLarge, UnknownCoding, decode_body
 
 text = b"some spans " * 1000
 codings = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from ddx_traces.process.context import adopt_top_level, find_priority, find_root, mark_top_level
 from ddx_traces.span import Span, priority_unset
 

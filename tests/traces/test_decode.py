@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from ddx_core.errors import MalformedInput
 from ddx_traces import wire
 from ddx_traces.agent import decode_v04, decode_v05
 from ddx_traces.span import Span
 from ddx_traces.wire import TracePart
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from .support import v04, v05, wire_span, wire_trace
 
@@ -349,9 +350,13 @@ def test_millions_of_tiny_elements_are_refused_before_they_become_objects(elemen
         decode_v05(b"\x92\xdd" + count.to_bytes(4, "big") + b"\xa0" * count + b"\x90")
 
 
-def test_many_traces_that_are_long_enough_are_fine() -> None:
-    found, malformed = read(decode_v04, v04(*[wire_trace(number, 1) for number in range(1, 6000)]))
-    assert (len(found), malformed) == (5999, 0)
+def test_smallest_spans_that_can_be_are_never_too_many() -> None:
+    tiny = [{"trace_id": 1, "span_id": 2}] * 20_000
+    found, malformed = read(decode_v04, v04([wire_span(resource="r" * 100_000)], tiny, *[[each] for each in tiny]))
+    assert ([len(found[0]), len(found[1]), len(found)], malformed) == ([1, 20_000, 20_002], 0)
+    body = msgspec.msgpack.encode([[""], [[[0, 0, 0, 1, 2, 0, 0, 0, 0, {}, {}, 0]] * 20_000]])
+    (found, malformed) = read(decode_v05, body)
+    assert (len(found[0]), malformed) == (20_000, 0)
 
 
 # --- v0.5 --------------------------------------------------------------------------------------------------------------

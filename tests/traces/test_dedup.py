@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ddx_traces.process import SeenSpans
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_traces.process import SeenSpans
 
 from .support import span
 

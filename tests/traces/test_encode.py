@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ddx_traces.encode import (
     EncodedChunk,
     PayloadDefaults,
@@ -24,8 +27,6 @@ from ddx_traces.span import (
     Tracer,
     TracerPayload,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from .protobuf_reader import read_agent_payload, read_message
 from .support import span

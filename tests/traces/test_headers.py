@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ddx_traces.agent import read_tracer_payload
 from ddx_traces.agent.headers import is_true
 from ddx_traces.span import Tracer, TracerPayload

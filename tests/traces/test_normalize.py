@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ddx_traces.process import Normalizer
 from ddx_traces.process.normalize import is_status_code, normalize_name, normalize_service, normalize_tag
 from ddx_traces.span import Span
-from hypothesis import given
-from hypothesis import strategies as st
 
 from .support import now, span
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
+
 from ddx_core import log
 from ddx_core.http import open_tcp_listener
 from ddx_core.pipeline import FlushKind
 from ddx_core.tags import TagSet
 from ddx_traces.pipeline import TracesSettings
 from ddx_traces.span import Span, TracerPayload
-
 from tests.support.cancel import cancel_at_every_step
 
 from .support import HttpClient, Rig, request_bytes, span, v04, wire_trace
@@ -82,6 +82,28 @@ async def test_full_payloads_do_not_wait_for_a_flush() -> None:
         rig.check()
         assert rig.delivered > 30
         assert rig.held < 6
+        nursery.cancel_scope.cancel()
+
+
+async def test_buffer_smaller_than_a_payload_is_sent_before_it_is_full() -> None:
+    rig = Rig(TracesSettings(max_buffer_bytes=2000))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(rig.pipeline.serve)
+        for number in range(1, 200):
+            add(rig, number)
+            await trio.testing.wait_all_tasks_blocked()
+            assert rig.pipeline.has_room()
+        assert rig.delivered > 300
+        nursery.cancel_scope.cancel()
+
+
+async def test_full_payloads_that_found_no_room_follow_when_there_is_some() -> None:
+    rig = Rig(small, outbox_bytes=2000)
+    add(rig, 1, 10)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(rig.pipeline.serve)
+        await trio.testing.wait_all_tasks_blocked()
+        assert rig.delivered >= 16
         nursery.cancel_scope.cancel()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ddx_traces.process import Normalizer, OwnCalls, Processor, SpanTags
 from ddx_traces.span import Span, TraceChunk, Tracer, TracerPayload
 

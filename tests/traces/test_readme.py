@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+
 from ddx_core.http import Route, Routes, open_tcp_listener, serve_http
 
 readme = Path(__file__).parents[2] / "packages/ddx-traces/README.md"

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import trio
 import zstandard
+
 from ddx_core.http import open_tcp_listener
 from ddx_core.pipeline import FlushKind
 from ddx_traces.pipeline import TracesSettings

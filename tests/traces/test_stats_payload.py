@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from ddx_core.errors import MalformedInput
-from ddx_traces.stats import decode_client_stats, encode_client_stats, encode_stats_payload
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ddx_core.errors import MalformedInput
+from ddx_traces.stats import decode_client_stats, encode_client_stats, encode_stats_payload
 
 group: dict[str, Any] = {
     "Service": "web",

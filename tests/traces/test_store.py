@@ -6,6 +6,9 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Payload, StaticKey, open_fanout
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
@@ -16,8 +19,6 @@ from ddx_traces.settings import TracesSettings
 from ddx_traces.span import Span, Tracer, TracerPayload, priority_unset
 from ddx_traces.stats import StatsStore, decode_client_stats
 from ddx_traces.store import TraceStore
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from .protobuf_reader import read_agent_payload
 from .support import body_of, function_tags, now, span, spans_in, v04, wire_span, wire_trace

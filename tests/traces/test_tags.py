@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ddx_core.tags import TagSet
 from ddx_traces.encode import encode_span
 from ddx_traces.process import SpanTags, choose_base_service

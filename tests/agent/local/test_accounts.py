@@ -5,15 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+
 from ddx_agent.local.accounts import Accounts, read_accounts
 from ddx_agent.local.intake import Totals
 
 
 def totals(**changes: int) -> Totals:
     nothing: dict[str, Any] = dict.fromkeys(
-        ["requests", "refused", "logs", "series_points", "sketches", "sketch_samples", "spans", "stats_groups", "stats_hits"], 0
+        [
+            "requests",
+            "refused",
+            "logs",
+            "series_points",
+            "sketches",
+            "sketch_samples",
+            "spans",
+            "stats_groups",
+            "stats_hits",
+        ],
+        0,
     )
-    return Totals(**(nothing | {"raw": {}, "not_kept": 0} | changes))
+    return Totals(raw={}, not_kept=0, **(nothing | changes))
 
 
 def line(signal: str = "logs", *, dropped: dict[str, int] | None = None, **amounts: int) -> bytes:

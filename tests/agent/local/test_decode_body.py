@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tracemalloc
 import zlib
+from contextlib import suppress
 
 import pytest
 import zstandard
@@ -91,7 +92,5 @@ def test_bombs_cost_no_memory(encoding: str, bomb: bytes) -> None:
 @given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate", "zstd", "identity", "gzip, zstd"]))
 @settings(max_examples=150, deadline=None)
 def test_any_bytes_give_bytes_or_a_decode_error(data: bytes, encoding: str) -> None:
-    try:
+    with suppress(DecodeError):
         assert len(decode_body(data, encoding, limit=1 << 16)) <= 1 << 16
-    except DecodeError as error:
-        assert str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -45,7 +46,9 @@ span_fields: dict[str, Any] = {
     "metrics": {"_sampling_priority_v1": 1.0, "bad": float("nan")},
     "type": "serverless",
     "meta_struct": {"appsec": b"\x80\xff"},
-    "spanLinks": [{"traceID": 1, "traceID_high": 2, "spanID": 3, "attributes": {"a": "b"}, "tracestate": "t", "flags": 1}],
+    "spanLinks": [
+        {"traceID": 1, "traceID_high": 2, "spanID": 3, "attributes": {"a": "b"}, "tracestate": "t", "flags": 1}
+    ],
     "spanEvents": [
         {
             "time_unix_nano": 9,
@@ -55,7 +58,10 @@ span_fields: dict[str, Any] = {
                 "b": {"type": 1, "bool_value": True},
                 "i": {"type": 2, "int_value": -3},
                 "d": {"type": 3, "double_value": 1.5},
-                "l": {"type": 4, "array_value": {"values": [{"type": 2, "int_value": 1}, {"type": 0, "string_value": "y"}]}},
+                "l": {
+                    "type": 4,
+                    "array_value": {"values": [{"type": 2, "int_value": 1}, {"type": 0, "string_value": "y"}]},
+                },
             },
         }
     ],
@@ -72,7 +78,13 @@ tracer_fields: dict[str, Any] = {
     "appVersion": "1",
     "tags": {"_dd.tags.function": "region:us-east-1"},
     "chunks": [
-        {"priority": -1, "origin": "lambda", "tags": {"chunk": "tag"}, "droppedTrace": True, "spans": [span_fields, {}]},
+        {
+            "priority": -1,
+            "origin": "lambda",
+            "tags": {"chunk": "tag"},
+            "droppedTrace": True,
+            "spans": [span_fields, {}],
+        },
         {"spans": [{"name": "second chunk"}]},
     ],
 }
@@ -118,6 +130,7 @@ def test_every_field_of_an_agent_payload_arrives() -> None:
         SpanEvent(time_ns=9, name="event", attributes={"s": "x", "b": True, "i": -3, "d": 1.5, "l": [1, "y"]}),
     )
     assert (empty.name, empty.meta, empty.chunk) == ("", {}, 0)
+    assert (empty.trace_id_high, other.trace_id_high) == (0x66F0000000000001, 0)
     assert (other.name, other.chunk, other.priority) == ("second chunk", 1, 0)
     assert count_spans(body) == 3
 
@@ -154,7 +167,9 @@ idx_fields: dict[str, Any] = {
 
 
 def test_the_second_generation_gives_the_same_spans() -> None:
-    body = encoded("AgentPayload", {**agent_fields, "tracerPayloads": [tracer_fields], "idxTracerPayloads": [idx_fields]})
+    body = encoded(
+        "AgentPayload", {**agent_fields, "tracerPayloads": [tracer_fields], "idxTracerPayloads": [idx_fields]}
+    )
     assert count_spans(body) == 4
     span = decode_traces(body, request=1)[-1]
     assert (span.payload.agent_hostname, span.payload.language, span.payload.env) == ("agent-host", "python", "dev")
@@ -173,14 +188,15 @@ def test_the_second_generation_gives_the_same_spans() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunk", "reason"),
+    ("trace_id", "span", "reason"),
     [
-        ({"traceID": b"short", "spans": [{}]}, "5 bytes instead of 16"),
-        ({"traceID": bytes(16), "spans": [{"nameRef": 99}]}, "string 99 of a table of 2"),
-        ({"traceID": bytes(16), "spans": [{"kind": 6}]}, "span kind 6"),
+        (b"short", {"nameRef": 1}, "5 bytes instead of 16"),
+        (bytes(16), {"nameRef": 99}, "string 99 of a table of 2"),
+        (bytes(16), {"kind": 6}, "span kind 6"),
     ],
 )
-def test_the_second_generation_is_checked(chunk: dict[str, Any], reason: str) -> None:
+def test_the_second_generation_is_checked(trace_id: bytes, span: dict[str, Any], reason: str) -> None:
+    chunk = {"traceID": trace_id, "spans": [span]}
     body = encoded("AgentPayload", {"idxTracerPayloads": [{"strings": ["", "a"], "chunks": [chunk]}]})
     with pytest.raises(DecodeError, match=reason):
         decode_traces(body, request=1)
@@ -189,31 +205,51 @@ def test_the_second_generation_is_checked(chunk: dict[str, Any], reason: str) ->
 def test_tracers_send_v04() -> None:
     span = {
         "service": "orders", "name": "web.request", "resource": None, "trace_id": most, "span_id": 2, "parent_id": None,
-        "start": 1, "duration": 2, "error": 0, "meta": {"a": None, "b": "x", "_dd.origin": "rum"},
+        "start": 1, "duration": 2, "error": 0, "meta": {"a": None, "b": "x", "_dd.origin": "rum", "_dd.p.tid": "1"},
         "metrics": {"_sampling_priority_v1": 2, "n": 1}, "meta_struct": {"s": b"\x01"},
         "span_links": [{"trace_id": 1, "span_id": 2}],
         "span_events": [{"time_unix_nano": 1, "name": "e", "attributes": {"k": {"type": 2, "int_value": 3}}}],
         "unknown": [1, {"x": 2}],
     }  # fmt: skip
     tracer = TracePayload(language="python")
-    first, second = decode_traces_v04(msgspec.msgpack.encode([[span], [{}]]), payload=tracer, request=1)
+    first, child, second = decode_traces_v04(msgspec.msgpack.encode([[span, {}], [{}]]), payload=tracer, request=1)
     assert (first.payload, first.chunk, first.priority, first.origin) == (tracer, 0, 2, "rum")
     assert (first.service, first.resource, first.trace_id, first.parent_id) == ("orders", "", most, 0)
-    assert first.meta == {"b": "x", "_dd.origin": "rum"}
+    assert first.meta == {"b": "x", "_dd.origin": "rum", "_dd.p.tid": "1"}
     assert first.metrics == {"_sampling_priority_v1": 2.0, "n": 1.0}
     assert first.links[0].span_id == 2
     assert first.events[0].attributes == {"k": 3}
-    assert (second.chunk, second.name) == (1, "")
+    assert (child.chunk, child.priority, child.origin, child.trace_id_high) == (0, 2, "rum", 1)
+    assert (second.chunk, second.priority, second.name) == (1, 0, "")
 
 
 def test_tracers_send_v05() -> None:
-    # The vector of the Datadog Agent's documentation of this form.
-    words = ["baggage", "item", "elasticsearch.version", "7.0", "my-name", "X", "my-service", "my-resource", "_dd.rate", "v", "sql"]
+    # After the vector in the Datadog Agent's description of this form.
+    words = [
+        "baggage",
+        "item",
+        "es.version",
+        "7.0",
+        "my-name",
+        "X",
+        "my-service",
+        "my-resource",
+        "_dd.rate",
+        "v",
+        "sql",
+    ]
     span = [6, 4, 7, 1, 2, 3, 123, 456, 1, {8: 9, 0: 1, 2: 3}, {5: 1.2}, 10]
     (read,) = decode_traces_v05(msgspec.msgpack.encode([words, [[span]]]), payload=TracePayload(), request=1)
     assert (read.service, read.name, read.resource, read.type) == ("my-service", "my-name", "my-resource", "sql")
-    assert (read.trace_id, read.span_id, read.parent_id, read.start_ns, read.duration_ns, read.error) == (1, 2, 3, 123, 456, 1)
-    assert read.meta == {"baggage": "item", "elasticsearch.version": "7.0", "_dd.rate": "v"}
+    assert (read.trace_id, read.span_id, read.parent_id, read.start_ns, read.duration_ns, read.error) == (
+        1,
+        2,
+        3,
+        123,
+        456,
+        1,
+    )
+    assert read.meta == {"baggage": "item", "es.version": "7.0", "_dd.rate": "v"}
     assert read.metrics == {"X": 1.2}
 
 
@@ -241,7 +277,5 @@ def test_any_bytes_give_spans_or_a_decode_error(data: bytes) -> None:
         lambda: decode_traces_v04(data, payload=TracePayload(), request=1),
         lambda: decode_traces_v05(data, payload=TracePayload(), request=1),
     ):
-        try:
+        with suppress(DecodeError):
             decode()
-        except DecodeError as error:
-            assert str(error)

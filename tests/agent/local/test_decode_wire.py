@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -118,8 +119,12 @@ valid = dynamic_protobuf.encoded(
     "AgentPayload",
     {
         "tags": {"a": "b"},
-        "tracerPayloads": [{"chunks": [{"priority": -1, "spans": [{"name": "x", "meta": {"k": "v"}, "metrics": {"m": 1.5}}]}]}],
-        "idxTracerPayloads": [{"strings": ["", "a"], "attributes": {1: {"arrayValue": {"values": [{"stringValueRef": 1}]}}}}],
+        "tracerPayloads": [
+            {"chunks": [{"priority": -1, "spans": [{"name": "x", "meta": {"k": "v"}, "metrics": {"m": 1.5}}]}]}
+        ],
+        "idxTracerPayloads": [
+            {"strings": ["", "a"], "attributes": {1: {"arrayValue": {"values": [{"stringValueRef": 1}]}}}}
+        ],
     },
 )
 
@@ -139,10 +144,8 @@ def test_every_cut_of_a_payload_gives_a_value_or_a_decode_error() -> None:
 
 
 def with_error(read: Any) -> None:
-    try:
+    with suppress(DecodeError):
         read()
-    except DecodeError as error:
-        assert str(error)
 
 
 class Probe(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from ddx_agent.local.answers import Refusal
 from ddx_agent.local.extension_table import Extension, ExtensionTable, Kind
 from ddx_agent.local.states import ExtensionState
@@ -76,8 +77,7 @@ def test_registering_twice_is_a_wrong_state() -> None:
     assert refused(table.register("a", wants_both)) == Refusal(
         403,
         "Extension.InvalidExtensionState",
-        "State transition from Registered to Registered failed for extension a. "
-        "Error: State transition is not allowed",
+        "State transition from Registered to Registered failed for extension a. Error: State transition is not allowed",
     )
 
 
@@ -181,7 +181,8 @@ def test_error_type_of_another_form_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "state"), [(0, ExtensionState.EXITED), (1, ExtensionState.SHUTDOWN_FAILED), (-9, ExtensionState.SHUTDOWN_FAILED)]
+    ("code", "state"),
+    [(0, ExtensionState.EXITED), (1, ExtensionState.SHUTDOWN_FAILED), (-9, ExtensionState.SHUTDOWN_FAILED)],
 )
 def test_exit_during_shutdown_is_recorded_by_its_code(code: int, state: ExtensionState) -> None:
     table = make_table("a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ddx_agent.local.function import Sample, load_function
 from ddx_core.errors import ConfigError
 

@@ -30,6 +30,9 @@ def test_selectors_leave_other_requests_alone() -> None:
     assert script.left() == {"logs": ["501"], "/api/v2/series": ["502"], "key:…cret": ["503"]}
 
 
+date = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
 @pytest.mark.parametrize(
     ("short", "answers"),
     [
@@ -40,7 +43,7 @@ def test_selectors_leave_other_requests_alone() -> None:
         ({"action": "reset", "times": 3}, [reset, reset, reset]),
         ({"status": 429, "retry_after": 5}, [Answer(action=Action.STATUS, status=429, retry_after="5")]),
         ({"status": 429, "retry_after": 0.5, "body": "wait"}, [status(429, retry_after=0.5, body="wait")]),
-        ({"status": 503, "retry_after": "Wed, 21 Oct 2026 07:28:00 GMT"}, [status(503, retry_after="Wed, 21 Oct 2026 07:28:00 GMT")]),
+        ({"status": 503, "retry_after": date}, [status(503, retry_after=date)]),
     ],
 )
 def test_short_forms(short: Any, answers: list[Answer]) -> None:
@@ -51,8 +54,10 @@ def test_short_forms(short: Any, answers: list[Answer]) -> None:
 
 @pytest.mark.parametrize(
     "short",
-    [99, 600, 101, True, None, "status", "slow", "explode", {}, {"status": 503, "slow": 1}, {"status": 1}, {"slow": -1}, {"times": 2},
-     {"status": 503, "when": 1}, {"action": "slow"}, {"status": 503, "times": 0}],
+    [
+        99, 600, 101, True, None, "status", "slow", "explode", {}, {"status": 503, "slow": 1}, {"status": 1}, {"slow": -1},
+        {"times": 2}, {"status": 503, "when": 1}, {"action": "slow"}, {"status": 503, "times": 0},
+    ],
 )  # fmt: skip
 def test_what_is_no_answer_is_refused(short: Any) -> None:
     with pytest.raises(ConfigError, match="scripted"):
@@ -101,7 +106,18 @@ def test_changes_come_as_json(text: str, answers: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3", "[", '{"log": [503]}', '{"logs": 503}', '{"down": "yes"}', '{"down_s": -1}', '{"down": true, "x": 1}', "[" * 9999]
+    "text",
+    [
+        "",
+        "3",
+        "[",
+        '{"log": [503]}',
+        '{"logs": 503}',
+        '{"down": "yes"}',
+        '{"down_s": -1}',
+        '{"down": true, "x": 1}',
+        "[" * 9999,
+    ],
 )
 def test_what_is_no_change_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):

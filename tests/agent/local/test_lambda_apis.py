@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import trio
+
 from ddx_agent.local.control import Control, ExtensionEvent, FunctionFacts
 from ddx_agent.local.extension_table import ExtensionTable
 from ddx_agent.local.extensions_api import extension_routes
@@ -31,7 +32,9 @@ subscription: dict[str, Any] = {
 
 
 @asynccontextmanager
-async def serving(*, account_id: str | None = "0123", faults: Faults | None = None) -> AsyncGenerator[tuple[httpx.AsyncClient, Control]]:
+async def serving(
+    *, account_id: str | None = "0123", faults: Faults | None = None
+) -> AsyncGenerator[tuple[httpx.AsyncClient, Control]]:
     faults = faults or Faults()
     facts = FunctionFacts(name="function-name", version="1", handler="myHandler", account_id=account_id)
     control = Control(facts, ExtensionTable(lambda: str(uuid4())), TelemetryHub(faults, wall=lambda: 0.0))
@@ -53,7 +56,9 @@ async def register(client: httpx.AsyncClient, control: Control, **headers: str) 
     """Register the launched extension; gives the headers of its later calls."""
     control.extensions.launch("ext")
     response = await client.post(
-        f"{extensions}/register", json={"events": ["INVOKE", "SHUTDOWN"]}, headers={"Lambda-Extension-Name": "ext"} | headers
+        f"{extensions}/register",
+        json={"events": ["INVOKE", "SHUTDOWN"]},
+        headers={"Lambda-Extension-Name": "ext"} | headers,
     )
     assert response.status_code == 200, response.text
     return {"Lambda-Extension-Identifier": response.headers["Lambda-Extension-Identifier"]}
@@ -61,7 +66,9 @@ async def register(client: httpx.AsyncClient, control: Control, **headers: str) 
 
 def invocation(request_id: str = "r1", payload: bytes = b'{"a":1}') -> Invocation:
     made = Invocation(
-        InvokeRequest(request_id=request_id, payload=payload, function_arn="arn:x", trace_header="Root=1-a", client_context=None)
+        InvokeRequest(
+            request_id=request_id, payload=payload, function_arn="arn:x", trace_header="Root=1-a", client_context=None
+        )
     )
     made.deadline_unix_ms = 1234
     return made
@@ -77,7 +84,9 @@ def invocation(request_id: str = "r1", payload: bytes = b'{"a":1}') -> Invocatio
         ("accountId", None, False),
     ],
 )
-async def test_register_tells_the_account_when_asked_and_known(features: str, account_id: str | None, told: bool) -> None:
+async def test_register_tells_the_account_when_asked_and_known(
+    features: str, account_id: str | None, told: bool
+) -> None:
     async with serving(account_id=account_id) as (client, control):
         control.extensions.launch("ext")
         headers = {"Lambda-Extension-Name": "ext", "Lambda-Extension-Accept-Feature": features}
@@ -90,7 +99,10 @@ async def test_errors_have_awss_body_and_escape_html() -> None:
     async with serving() as (client, _):
         response = await client.post(f"{extensions}/register", json={"events": []})
         assert (response.status_code, response.headers["content-type"]) == (403, "application/json")
-        assert response.content == b'{"errorMessage":"Empty extension name","errorType":"Extension.InvalidExtensionName"}\n'
+        assert (
+            response.content
+            == b'{"errorMessage":"Empty extension name","errorType":"Extension.InvalidExtensionName"}\n'
+        )
         response = await client.post(
             f"{extensions}/register", json={"events": ["<&>"]}, headers={"Lambda-Extension-Name": "inside"}
         )
@@ -110,7 +122,9 @@ async def test_next_waits_for_an_event_and_has_its_identifier() -> None:
             nursery.start_soon(poll)
             await control.until(control.extensions.all_ready)
             refused = await client.get(f"{extensions}/event/next", headers=headers)
-            event = ExtensionEvent(b'{"eventType":"INVOKE"}', (("Lambda-Extension-Event-Identifier", "e1"),), "application/json")
+            event = ExtensionEvent(
+                b'{"eventType":"INVOKE"}', (("Lambda-Extension-Event-Identifier", "e1"),), "application/json"
+            )
             control.send_event(control.extensions.extensions[0], event)
             assert not control.extensions.all_done()
     assert refused.status_code == 403
@@ -232,7 +246,8 @@ async def test_subscription_is_answered_and_announced() -> None:
 async def test_subscription_is_refused_when_bad_or_late() -> None:
     async with serving() as (client, control):
         headers = await register(client, control)
-        bad = await client.put(telemetry, json=subscription | {"types": []}, headers=headers)
+        nothing: list[str] = []
+        bad = await client.put(telemetry, json=subscription | {"types": nothing}, headers=headers)
         assert (bad.status_code, bad.json()["errorType"]) == (400, "ValidationError")
         control.telemetry.close_subscription()
         late = await client.put(telemetry, json=subscription, headers=headers)

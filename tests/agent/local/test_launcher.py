@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ddx_agent.local import presence
 from ddx_agent.local.presence import Presence, with_presence
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ddx_agent.local.lines import FrameSplitter, LineSplitter
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_agent.local.lines import FrameSplitter, LineSplitter
 
 
 def frame(message: bytes, kind: bytes = b"\xa5\x5a\x00\x03") -> bytes:
@@ -14,7 +17,7 @@ def frame(message: bytes, kind: bytes = b"\xa5\x5a\x00\x03") -> bytes:
 def feed(splitter: LineSplitter | FrameSplitter, data: bytes, cuts: list[int]) -> list[str]:
     lines: list[str] = []
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         lines += splitter.feed(data[start:end])
     return lines + splitter.finish()
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
+
 from ddx_agent.local import procfs
 from ddx_agent.local.cpu_share import CpuShare, open_cpu_share, share_of
 from ddx_agent.local.members import Members
 from ddx_agent.local.process import Child, describe_exit, start_child
-
 from tests.support.local_platform import process_state
 
 # Starts a daemon: its own session, and no parent among us once the process between has ended.
@@ -66,14 +67,15 @@ async def test_framed_messages_arrive_whole() -> None:
 
 async def test_daemon_that_left_its_session_is_still_a_member() -> None:
     lines: list[str] = []
+    exits: list[int] = []
     members = Members("127.0.0.1:1")
     child = await start(daemon, lines, runtime_api="127.0.0.1:1")
     members.add(child.pid)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(child.serve, lambda _: None)
+        nursery.start_soon(child.serve, exits.append)
         with trio.fail_after(5):
             while not lines:
-                await trio.sleep(0.01)
+                await trio.testing.wait_all_tasks_blocked(0.01)
         pid = int(lines[0])
         members.freeze()
         assert [process_state(child.pid), process_state(pid)] == ["T", "T"]
@@ -111,7 +113,13 @@ def test_descendants_are_found_below_their_root_only() -> None:
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(0, "exit status 0"), (3, "exit status 3"), (-9, "signal: killed"), (-15, "signal: terminated"), (-1, "signal: hup")],
+    [
+        (0, "exit status 0"),
+        (3, "exit status 3"),
+        (-9, "signal: killed"),
+        (-15, "signal: terminated"),
+        (-1, "signal: hup"),
+    ],
 )
 def test_exit_is_described_in_lambdas_words(code: int, words: str) -> None:
     assert describe_exit(code) == words

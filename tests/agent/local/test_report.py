@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ddx_agent.local import report_text
 from ddx_agent.local.function import Sample
 from ddx_agent.local.intake import Span, TracePayload
 from ddx_agent.local.invocation import InvokeResult
 from ddx_agent.local.report import Played, build_traces, played
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def make_span(span_id: int, parent_id: int, *, trace_id: int = 7, start_ns: int = 0, **changes: Any) -> Span:
@@ -97,7 +98,12 @@ def test_error_of_a_span_names_type_and_message() -> None:
 
 @pytest.mark.parametrize(
     ("expect", "status", "as_expected"),
-    [("success", "success", True), ("success", "timeout", False), ("error", "error", True), ("error", "success", False)],
+    [
+        ("success", "success", True),
+        ("success", "timeout", False),
+        ("error", "error", True),
+        ("error", "success", False),
+    ],
 )
 def test_outcome_is_compared_with_what_the_sample_says(expect: Any, status: str, as_expected: bool) -> None:
     each = played(Sample(name="s", payload=b"{}", expect=expect), make_result(status=status))

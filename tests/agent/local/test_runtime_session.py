@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ddx_agent.local.answers import Refusal
 from ddx_agent.local.runtime_session import RuntimeSession, error_type_of, response_mode
 from ddx_agent.local.states import RuntimeState

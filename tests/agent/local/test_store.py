@@ -107,7 +107,10 @@ def test_a_log_comes_back_as_it_was(store: Store) -> None:
 
 def test_metrics_are_found_by_name_tag_and_type(store: Store) -> None:
     sketch = Sketch(cnt=2, sum=3.0, min=1.0, max=2.0, avg=1.5, bins=((1338, 1), (1383, 1)))
-    points = [metric("a", tags=("env:dev", "team:x")), metric("b", type="distribution", value=None, sketch=sketch, tags=("env:prod",))]
+    points = [
+        metric("a", tags=("env:dev", "team:x")),
+        metric("b", type="distribution", value=None, sketch=sketch, tags=("env:prod",)),
+    ]
     put(store, "series", points)
     assert [each.name for each in store.metrics()] == ["a", "b"]
     assert [each.name for each in store.metrics(name="b")] == ["b"]
@@ -120,7 +123,9 @@ def test_metrics_are_found_by_name_tag_and_type(store: Store) -> None:
 
 def test_spans_come_back_exactly_and_are_found_by_ids_of_64_and_128_bits(store: Store) -> None:
     record = put(store, "traces", [span("x", trace_id=most, span_id=most), span("y", trace_id=5, service="t")])
-    assert store.spans(trace_id=most) == [msgspec.structs.replace(span("x", trace_id=most, span_id=most), request=record.id)]
+    assert store.spans(trace_id=most) == [
+        msgspec.structs.replace(span("x", trace_id=most, span_id=most), request=record.id)
+    ]
     assert [each.name for each in store.spans(trace_id=7 << 64 | 5)] == ["y"]
     assert [each.name for each in store.spans(name="y", service="t", resource="r")] == ["y"]
     assert store.spans(trace_id=6) == []
@@ -187,7 +192,11 @@ def test_repeats_leaves_out_what_is_none(store: Store) -> None:
     put(store, "logs", [log("shipped to two keys")], fingerprint="f", key_id="k2")
     put(store, "logs", fingerprint="empty")
     put(store, "logs", fingerprint="empty")
-    put(store, "traces", [span("x", span_id=1), span("x", span_id=2), span("x", trace_id=2), span("x", span_id=1, trace_id_high=1)])
+    put(
+        store,
+        "traces",
+        [span("x", span_id=1), span("x", span_id=2), span("x", trace_id=2), span("x", span_id=1, trace_id_high=1)],
+    )
     assert store.repeats() == []
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ddx_agent.local.telemetry_buffer import Dropped, TelemetryBuffer
-from ddx_agent.local.telemetry_subscription import Buffering
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_agent.local.telemetry_buffer import Dropped, TelemetryBuffer
+from ddx_agent.local.telemetry_subscription import Buffering
 
 
 def test_nothing_is_never_due() -> None:

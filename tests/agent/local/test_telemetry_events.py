@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+
 from ddx_agent.local import telemetry_events as events
 
 
@@ -80,7 +81,10 @@ def test_durations_are_cut_to_microseconds() -> None:
 def test_log_line_is_text_unless_the_format_is_json_and_it_is_an_object() -> None:
     line = '{"level":"INFO","message":"x"}'
     assert decoded(events.log_event(0.0, "function", line, json_format=False))["record"] == line
-    assert decoded(events.log_event(0.0, "function", line, json_format=True))["record"] == {"level": "INFO", "message": "x"}
+    assert decoded(events.log_event(0.0, "function", line, json_format=True))["record"] == {
+        "level": "INFO",
+        "message": "x",
+    }
     for other in ("[1]", "{broken", "text", '"text"'):
         assert decoded(events.log_event(0.0, "function", other, json_format=True))["record"] == other
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+
 from ddx_agent.local import telemetry_delivery
 from ddx_agent.local.answers import Refusal
 from ddx_agent.local.faults import Faults
@@ -204,7 +205,7 @@ async def test_tcp_subscriber_gets_a_line_for_each_event() -> None:
 
     async def take(stream: trio.SocketStream) -> None:
         async for data in stream:
-            received.append(data)
+            received.append(bytes(data))
             if b"".join(received).count(b"\n") == 2:
                 whole.set()
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from ddx_agent.local.answers import Refusal
-from ddx_agent.local.telemetry_subscription import Buffering, Destination, Subscription, parse_subscription
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ddx_agent.local.answers import Refusal
+from ddx_agent.local.telemetry_subscription import Buffering, Destination, Subscription, parse_subscription
 
 
 def body(**changes: Any) -> bytes:
@@ -44,7 +45,12 @@ def test_buffering_has_the_documented_defaults() -> None:
 
 
 def test_destination_keeps_path_and_query() -> None:
-    destination = {"protocol": "HTTP", "method": "POST", "encoding": "JSON", "URI": "http://sandbox.localdomain:81/a?b=c"}
+    destination = {
+        "protocol": "HTTP",
+        "method": "POST",
+        "encoding": "JSON",
+        "URI": "http://sandbox.localdomain:81/a?b=c",
+    }
     assert parsed(body(destination=destination)).destination == Destination(81, "/a?b=c")
 
 

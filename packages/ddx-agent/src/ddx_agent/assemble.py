@@ -12,6 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
+
+from ddx_agent import version
+from ddx_agent.bootstrap import Boot
+from ddx_agent.config import Config
+from ddx_agent.endpoints import LambdaEndpoints
+from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_name, function_tags, read_function
+from ddx_agent.link import EventSource
+from ddx_agent.modes.elapsed import Elapsed
+from ddx_agent.modes.flusher import Flusher
+from ddx_agent.status import Status
 from ddx_core import log
 from ddx_core.clock import WallClock, now_ns
 from ddx_core.flush import for_managed_instances
@@ -36,16 +46,6 @@ from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
 from ddx_metrics.origin import lambda_function
 from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
 from ddx_traces.pipeline import TracesPipeline, TracesSettings
-
-from ddx_agent import version
-from ddx_agent.bootstrap import Boot
-from ddx_agent.config import Config
-from ddx_agent.endpoints import LambdaEndpoints
-from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_name, function_tags, read_function
-from ddx_agent.link import EventSource
-from ddx_agent.modes.elapsed import Elapsed
-from ddx_agent.modes.flusher import Flusher
-from ddx_agent.status import Status
 
 if TYPE_CHECKING:
     from ddx_agent.modes.managed import Managed

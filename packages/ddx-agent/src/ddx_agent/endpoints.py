@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+
 from ddx_core.http import Oversize, Request, Response, Route, Routes, json
 
 # What Lambda itself takes as a payload.

@@ -12,12 +12,6 @@ import time
 from contextlib import suppress
 
 import trio
-from ddx_core import log
-from ddx_core.clock import now_ns, ns_per_ms
-from ddx_core.http import serve_http
-from ddx_core.lifecycle import ExtensionsClient, Shutdown, schema_versions, subscribe
-from ddx_core.pipeline import FlushKind, start_contained
-from ddx_core.spool import Spool
 
 from ddx_agent.assemble import Agent, assemble
 from ddx_agent.bootstrap import Boot, bind, port_number, ports
@@ -26,6 +20,12 @@ from ddx_agent.environment import managed_instances
 from ddx_agent.link import KeeperLink
 from ddx_agent.own_log import start_own_log
 from ddx_agent.status import report_accounts
+from ddx_core import log
+from ddx_core.clock import now_ns, ns_per_ms
+from ddx_core.http import serve_http
+from ddx_core.lifecycle import ExtensionsClient, Shutdown, schema_versions, subscribe
+from ddx_core.pipeline import FlushKind, start_contained
+from ddx_core.spool import Spool
 
 # SIGKILL comes at the deadline: everything must be over a little before.
 shutdown_margin_s = 0.15

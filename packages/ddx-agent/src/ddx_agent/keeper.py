@@ -19,9 +19,8 @@ import select
 import sys
 import time
 
-from ddx_core.loopback import Answer, AnswerReader, LoopbackError, render_request
-
 from ddx_agent.bootstrap import Boot, registration_request, send_request
+from ddx_core.loopback import Answer, AnswerReader, LoopbackError, render_request
 
 sigkill = 9  # `import signal` would cost more than all of this module
 tick_ms = 500

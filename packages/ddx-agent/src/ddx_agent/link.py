@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 import trio
+
 from ddx_core import log
 from ddx_core.clock import WallClock, now_ns, ns_per_ms
 from ddx_core.errors import LifecycleError

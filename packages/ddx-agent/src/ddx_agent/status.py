@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+
 from ddx_core import log
 from ddx_core.pipeline import Pipeline
 from ddx_core.stats import AccountSnapshot

@@ -26,8 +26,6 @@ def parse_rfc3339_ns(text: str) -> int:
     A time without an offset is taken as UTC. Raises MalformedInput for anything else.
     """
     try:
-        if text[4:5] != "-" or text[7:8] != "-" or text[10:11] not in ("T", "t", " ") or not text.isascii():
-            raise ValueError("no date and time")  # fromisoformat takes dates alone, weeks and short forms as well
         whole, dot, rest = text.partition(".")
         if not dot:
             return _seconds(text) * ns_per_s
@@ -46,6 +44,8 @@ def seconds_until(epoch_ms: int, *, now_ns: int, margin_s: float = 0.0) -> float
 @lru_cache(maxsize=64)
 def _seconds(text: str) -> int:
     """Remembered, since the log lines of one second share it; it depends on nothing but the text."""
+    if text[4:5] != "-" or text[7:8] != "-" or text[10:11] not in ("T", "t", " ") or not text.isascii():
+        raise ValueError("no date and time")  # fromisoformat takes dates alone, weeks and short forms as well
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

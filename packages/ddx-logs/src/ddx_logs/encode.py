@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+
 from ddx_core.clock import ns_per_ms
 from ddx_core.tags import TagSet
 

@@ -15,10 +15,14 @@ from .record import LogRecord, Status
 
 def read_line(line: LogLine) -> LogRecord:
     """A line of the function or of an extension. An object that an extension wrote names no request id for us."""
-    text, status, tags, request_id = (
-        read_text(line.text) if line.text is not None else read_object(line.json_object or b"{}")
+    reading = read_text(line.text) if line.text is not None else read_object(line.json_object or b"{}")
+    return LogRecord(
+        reading.text,
+        line.time_ns,
+        reading.status or Status.INFO,
+        None if line.from_extension else reading.request_id,
+        reading.tags,
     )
-    return LogRecord(text, line.time_ns, status or Status.INFO, None if line.from_extension else request_id, tags)
 
 
 def read_init_start(event: InitStart) -> LogRecord:

@@ -6,7 +6,7 @@ anew only when tags are taken out of it; the order of its keys is kept.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -31,7 +31,7 @@ max_request_id_length = 256
 """A longer text is no request id."""
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """`status` is None when the message names none."""
 
     text: str

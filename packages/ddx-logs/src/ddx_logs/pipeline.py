@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import trio
+
 from ddx_core import log
 from ddx_core.buffer import BoundedBuffer, WhenFull
 from ddx_core.clock import WallClock

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
+
 from ddx_core import log
 from ddx_core.stats import Account, Amount
 

@@ -48,13 +48,14 @@ def make_context(name: str, type: MetricType, tags: Iterable[str]) -> Context:
     different: dict[str, None] = {}
     resources: list[tuple[str, str]] = []
     for tag in tags:
-        if tag.endswith(":") and tag.find(":") == len(tag) - 1:
-            tag = tag[:-1]
         if tag.startswith(_resource_tag):
             kind, _, named = tag[len(_resource_tag) :].partition(":")
             if kind and named:
                 resources.append((kind, named))
-        elif tag:
+            continue
+        if tag.endswith(":") and tag.find(":") == len(tag) - 1:
+            tag = tag[:-1]
+        if tag:
             different[tag] = None
     if len(different) > max_tags:
         raise TooManyTags

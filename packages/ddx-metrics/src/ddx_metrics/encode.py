@@ -16,6 +16,7 @@ from math import isfinite
 from typing import Final
 
 import msgspec
+
 from ddx_core import log
 from ddx_core.intake import Compressor, Payload
 from ddx_core.proto import metrics_pb2

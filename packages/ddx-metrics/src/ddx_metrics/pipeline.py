@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Final
 
 import trio
+
 from ddx_core.clock import WallClock, ns_per_s
 from ddx_core.intake import Compressor, Fanout
 from ddx_core.pipeline import FlushKind

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
+
 from ddx_core.proto import traces_pb2
 
 from .span import AttributeValue, ScalarValue, Span, SpanEvent, SpanLink, TracerPayload

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 import trio
+
 from ddx_core import log
 from ddx_core.clock import WallClock
 from ddx_core.http import Activity, serve_http
@@ -162,10 +163,14 @@ class TracesPipeline:
         while True:
             await self._has_full_payload.wait()
             self._has_full_payload = trio.Event()
-            while self._store.has_full_payload and self._fanout.has_room():
-                self._store.pack()
-                await trio.lowlevel.checkpoint()
-            await self._fanout.flush(wait_for_open_breaker=False)
+            is_packed = True
+            while is_packed:
+                is_packed = False
+                while self._store.has_full_payload and self._fanout.has_room():
+                    self._store.pack()
+                    is_packed = True
+                    await trio.lowlevel.checkpoint()
+                await self._fanout.flush(wait_for_open_breaker=False)
 
     def _tell_losses(self) -> None:
         for reason in loss_reasons:

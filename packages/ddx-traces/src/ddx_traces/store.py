@@ -53,6 +53,8 @@ class TraceStore:
         self._compressor = compressor
         self._observers = tuple(observers)
         self._on_full_payload = on_full_payload
+        # With a buffer smaller than a payload, half a buffer is enough to be sent.
+        self._full_bytes = min(settings.max_payload_bytes, settings.max_buffer_bytes // 2)
         self._seen = SeenSpans()
         addresses = (*([settings.runtime_api] if settings.runtime_api else ()), *settings.own_addresses)
         self._processor = Processor(Normalizer(now_ns), OwnCalls([f"http://{address}" for address in addresses]))
@@ -83,7 +85,8 @@ class TraceStore:
 
     @property
     def has_full_payload(self) -> bool:
-        return self._buffer.statistics().bytes >= self._settings.max_payload_bytes
+        """Whether there is as much as a payload may hold, or as the buffer should hold."""
+        return self._buffer.statistics().bytes >= self._full_bytes
 
     def make_room(self) -> bool:
         """Whether another request may be let in, after packing what can be packed."""

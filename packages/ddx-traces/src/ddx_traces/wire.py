@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
+
 from ddx_core.errors import MalformedInput
 
 from .span import Span
@@ -18,18 +19,18 @@ from .span import Span
 undecodable: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 """What msgspec raises for bytes that are not what they should be: broken UTF-8 and impossible times are ValueErrors."""
 
-# The shortest span that a tracer sends takes some 45 bytes. One-byte elements by the million would take 80 bytes of memory each.
-bytes_per_element: Final = 32
+# No span takes fewer bytes: twelve fields of one byte in v0.5, two ids by name in v0.4. Each element takes some 80 bytes of
+# memory, be it one byte long.
+bytes_per_element: Final = 12
 free_elements: Final = 1024
 max_part_bytes: Final = 4 << 20
 """A trace longer than this is worked on in parts. Spans take six to ten times their encoded size while they are objects."""
 
-_elements = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_anything = msgspec.msgpack.Decoder()
-
-
 max_span_bytes: Final = 10 << 20
 """A larger span could not be sent in any payload that the intake takes, so it does not become an object."""
+
+_elements = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_anything = msgspec.msgpack.Decoder()
 
 
 class ReadSpans(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +54,7 @@ class TracePart(msgspec.Struct, frozen=True, gc=False):
 
 def open_array(raw: msgspec.Raw | bytes, what: str) -> list[msgspec.Raw]:
     """The elements of an array, still encoded; everything in them is known to be well-formed then."""
-    check_count(announced(raw, what), len(memoryview(raw)), what)
+    _check_count(announced(raw, what), raw, what)
     try:
         return _elements.decode(raw)
     except undecodable as error:
@@ -73,8 +74,9 @@ def announced(raw: msgspec.Raw | bytes, what: str) -> int:
     raise MalformedInput(f"{what}: an array is expected")
 
 
-def check_count(count: int, size: int, what: str) -> None:
-    """Refuse more elements than `size` bytes can sensibly hold."""
+def _check_count(count: int, raw: msgspec.Raw | bytes, what: str) -> None:
+    """Refuse more elements than the bytes can sensibly hold."""
+    size = len(memoryview(raw))
     if count > free_elements + size // bytes_per_element:
         raise MalformedInput(f"{what}: {count} elements in {size} bytes")
 
@@ -85,13 +87,13 @@ def open_traces(traces: msgspec.Raw | bytes, read: Callable[[list[msgspec.Raw]],
     The outer forms are checked before this returns: reading the result raises nothing.
     """
     opened = open_array(traces, "traces")
-    check_count(sum(announced(trace, "a trace") for trace in opened), len(memoryview(traces)), "spans")
+    _check_count(sum(announced(trace, "a trace") for trace in opened), traces, "spans")
     return _read_traces(opened, read)
 
 
 def _read_traces(traces: list[msgspec.Raw], read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Iterator[TracePart]:
     for trace in traces:
-        elements = open_array(trace, "a trace")
+        elements = _elements.decode(trace)
         size = len(memoryview(trace))
         if size <= max_part_bytes:
             yield TracePart(read(elements), size)

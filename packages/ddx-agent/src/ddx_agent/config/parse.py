@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
 
 Parser = Callable[[str], Any]

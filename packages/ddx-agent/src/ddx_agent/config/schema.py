@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddx_core.flush import Strategy, default_strategy
 from pydantic import BaseModel, ConfigDict, Field
+
+from ddx_core.flush import Strategy, default_strategy
 
 from . import parse
 

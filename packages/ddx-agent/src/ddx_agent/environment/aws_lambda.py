@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 
 import msgspec
+
 from ddx_core.lifecycle import Registration
 from ddx_core.tags import TagSet
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+
 from ddx_core.http import Response
-from ddx_core.http.message import type_json
+
+type_json = "application/json"
 
 _html_sensitive = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 

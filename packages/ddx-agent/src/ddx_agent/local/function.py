@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+
 from ddx_core.errors import ConfigError
 
 settings_file = "function.toml"

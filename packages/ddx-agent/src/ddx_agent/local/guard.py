@@ -14,9 +14,9 @@ _guardian = Path(__file__).with_name("guardian.py")
 class Guard:
     """A guardian process. What it is told are a few bytes, which its pipe takes at once."""
 
-    def __init__(self, marker: str) -> None:
+    def __init__(self, marker: str, cgroup: Path | None) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-I", "-S", str(_guardian), marker],
+            [sys.executable, "-I", "-S", str(_guardian), marker, *([] if cgroup is None else [str(cgroup)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 """Outlives a platform that is killed, and takes its sandbox with it: frozen processes would hold ports and memory for ever.
 
-Run by path as `python -I -S guardian.py MARKER` in a session of its own. Standard input tells, a line each, `+PID` for the
-leader of a new session, `-PID` when it is gone, and `bye` at an orderly end. The end of input without it means that
-the platform has died: every process of those sessions, and every one whose environment holds MARKER, is killed.
+Run by path as `python -I -S guardian.py MARKER [CGROUP]` in a session of its own. Standard input tells, a line each,
+`+PID` for the leader of a new session, `-PID` when it is gone, and `bye` at an orderly end. The end of input without it
+means that the platform has died: every process of those sessions, and every one whose environment holds MARKER, is
+killed, and the sandbox's cgroup is removed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 
 
-def main(marker: str) -> None:
+def main(marker: str, cgroup: str | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -28,7 +30,11 @@ def main(marker: str) -> None:
             sessions.discard(int(word[1:]))
     for _ in range(5):
         if not kill_all(sessions, marker.encode()):
-            return
+            break
+        time.sleep(0.02)
+    if cgroup is not None:
+        with suppress(OSError):
+            os.rmdir(cgroup)
 
 
 def kill_all(sessions: set[int], marker: bytes) -> int:
@@ -60,4 +66,4 @@ def kill_all(sessions: set[int], marker: bytes) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:3])

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 import trio
+
 from ddx_core.errors import ConfigError
 
 from .intake import Intake, ReceivedRequest, ScriptChange, StoreError, StoreLimits, Totals, open_intake, read_change

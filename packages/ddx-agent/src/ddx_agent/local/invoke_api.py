@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
 from ddx_core.http import Oversize, Request, Response, Route
 
 from .invocation import Invocation

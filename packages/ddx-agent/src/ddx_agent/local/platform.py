@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import msgspec
 import trio
+
 from ddx_core.http import Limits as HttpLimits
 from ddx_core.http import Routes, open_tcp_listener, serve_http
 
@@ -173,7 +174,7 @@ async def open_platform(
         faults=faults,
     )
     cpu = open_cpu_share(f"ddx-{os.getpid()}-{secrets.token_hex(4)}") if cpu_share else CpuShare(None)
-    guard = Guard(marker_of(runtime_api))
+    guard = Guard(marker_of(runtime_api), cpu.folder)
     sandbox = Sandbox(plan, cpu=cpu, guard=guard, freeze=freeze, on_line=on_line)
     platform = Platform(function, sandbox, runtime_api=runtime_api, invoke_url=f"http://{host}:{_port(front)}", cpu=cpu)
     current = sandbox.current_control

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 import trio
+
 from ddx_core.errors import ConfigError
 
 from . import report_text

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import trio
+
 from ddx_core.http import Hangup, Oversize, Request, Response, Route, text
 
 from .answers import Refusal, accepted, error_body, refuse

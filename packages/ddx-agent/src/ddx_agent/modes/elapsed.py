@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import trio
+
 from ddx_core.clock import WallClock, ns_per_ms
 
 

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import trio
+
 from ddx_core import log
 from ddx_core.flush import flush_all
 from ddx_core.pipeline import FlushKind, Pipeline

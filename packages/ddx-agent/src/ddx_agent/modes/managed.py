@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 
 import trio
+
+from ddx_agent.link import EventSource
 from ddx_core import log
 from ddx_core.lifecycle import Shutdown
 from ddx_core.pipeline import FlushKind
-
-from ddx_agent.link import EventSource
 
 from .flusher import Flusher
 

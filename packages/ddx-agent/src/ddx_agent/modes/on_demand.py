@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections import deque
 
 import trio
+
+from ddx_agent.link import EventSource
 from ddx_core import log
 from ddx_core.clock import WallClock, ns_per_ms
 from ddx_core.flush import Cadence, Decision, FlushPlan, Strategy, plan
 from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
 from ddx_core.lifecycle import Invoke, Report, RuntimeDone, Shutdown
 from ddx_core.pipeline import FlushKind
-
-from ddx_agent.link import EventSource
 
 from .elapsed import Elapsed
 from .flusher import Flusher

@@ -32,7 +32,7 @@ class AgentPayload(_message.Message):
     targetTPS: float
     errorTPS: float
     rareSamplerEnabled: bool
-    def __init__(self, hostName: _Optional[str] = ..., env: _Optional[str] = ..., tracerPayloads: _Optional[_Iterable[_Union[TracerPayload, _Mapping]]] = ..., tags: _Optional[_Mapping[str, str]] = ..., agentVersion: _Optional[str] = ..., targetTPS: _Optional[float] = ..., errorTPS: _Optional[float] = ..., rareSamplerEnabled: _Optional[bool] = ...) -> None: ...
+    def __init__(self, hostName: _Optional[str] = ..., env: _Optional[str] = ..., tracerPayloads: _Optional[_Iterable[_Union[TracerPayload, _Mapping]]] = ..., tags: _Optional[_Mapping[str, str]] = ..., agentVersion: _Optional[str] = ..., targetTPS: _Optional[float] = ..., errorTPS: _Optional[float] = ..., rareSamplerEnabled: bool = ...) -> None: ...
 
 class TracerPayload(_message.Message):
     __slots__ = ("containerID", "languageName", "languageVersion", "tracerVersion", "runtimeID", "chunks", "tags", "env", "hostname", "appVersion")
@@ -84,7 +84,7 @@ class TraceChunk(_message.Message):
     spans: _containers.RepeatedCompositeFieldContainer[Span]
     tags: _containers.ScalarMap[str, str]
     droppedTrace: bool
-    def __init__(self, priority: _Optional[int] = ..., origin: _Optional[str] = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., tags: _Optional[_Mapping[str, str]] = ..., droppedTrace: _Optional[bool] = ...) -> None: ...
+    def __init__(self, priority: _Optional[int] = ..., origin: _Optional[str] = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., tags: _Optional[_Mapping[str, str]] = ..., droppedTrace: bool = ...) -> None: ...
 
 class Span(_message.Message):
     __slots__ = ("service", "name", "resource", "traceID", "spanID", "parentID", "start", "duration", "error", "meta", "metrics", "type", "meta_struct", "spanLinks", "spanEvents")
@@ -207,7 +207,7 @@ class AttributeAnyValue(_message.Message):
     int_value: int
     double_value: float
     array_value: AttributeArray
-    def __init__(self, type: _Optional[_Union[AttributeAnyValue.AttributeAnyValueType, str]] = ..., string_value: _Optional[str] = ..., bool_value: _Optional[bool] = ..., int_value: _Optional[int] = ..., double_value: _Optional[float] = ..., array_value: _Optional[_Union[AttributeArray, _Mapping]] = ...) -> None: ...
+    def __init__(self, type: _Optional[_Union[AttributeAnyValue.AttributeAnyValueType, str]] = ..., string_value: _Optional[str] = ..., bool_value: bool = ..., int_value: _Optional[int] = ..., double_value: _Optional[float] = ..., array_value: _Optional[_Union[AttributeArray, _Mapping]] = ...) -> None: ...
 
 class AttributeArray(_message.Message):
     __slots__ = ("values",)
@@ -237,4 +237,4 @@ class AttributeArrayValue(_message.Message):
     bool_value: bool
     int_value: int
     double_value: float
-    def __init__(self, type: _Optional[_Union[AttributeArrayValue.AttributeArrayValueType, str]] = ..., string_value: _Optional[str] = ..., bool_value: _Optional[bool] = ..., int_value: _Optional[int] = ..., double_value: _Optional[float] = ...) -> None: ...
+    def __init__(self, type: _Optional[_Union[AttributeArrayValue.AttributeArrayValueType, str]] = ..., string_value: _Optional[str] = ..., bool_value: bool = ..., int_value: _Optional[int] = ..., double_value: _Optional[float] = ...) -> None: ...

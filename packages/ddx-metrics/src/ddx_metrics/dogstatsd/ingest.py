@@ -98,7 +98,7 @@ class Ingest:
                 self._take_other(line)
         plain = len(lines) - others
         if plain:
-            self._account.accept(plain, len(joined) - others_size)
+            self._account.accept(plain, len(joined) - (len(datagrams) - 1) - others_size)
             self._aggregator.fed(plain)
 
     def _remember(self, text: bytes, value: float) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import trio
+
 from ddx_core import log
 
 # The largest payload of a UDP datagram is 65,507 bytes, so nothing is ever cut.

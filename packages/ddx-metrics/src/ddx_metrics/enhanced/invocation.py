@@ -16,6 +16,7 @@ from enum import Flag, auto
 from typing import Final
 
 import msgspec
+
 from ddx_core.clock import WallClock, ns_per_s
 from ddx_core.invocation import Invocation, InvocationObserver
 from ddx_core.lifecycle import InitReport, InitStart, Report, RestoreReport, RuntimeDone, Shutdown

@@ -6,6 +6,7 @@ import zlib
 from typing import Final
 
 import zstandard
+
 from ddx_core.errors import MalformedInput
 
 max_members: Final = 64

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+
 from ddx_core.errors import MalformedInput
 
 from ..span import Span

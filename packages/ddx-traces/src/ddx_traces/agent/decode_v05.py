@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from ddx_core.errors import MalformedInput
 from msgspec import Meta
+
+from ddx_core.errors import MalformedInput
 
 from ..span import Int32, Int64, Span, UInt64
 from ..wire import ReadSpans, TracePart, announced, open_array, open_traces, read_text, read_value, undecodable

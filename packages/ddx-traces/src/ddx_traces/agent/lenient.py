@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import msgspec
-from ddx_core.errors import MalformedInput
 from msgspec import Raw
+
+from ddx_core.errors import MalformedInput
 
 from ..span import Span, SpanEvent, SpanLink, max_int64
 from ..wire import describe, read_text, read_value, undecodable, without_nil

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import msgspec
+
 from ddx_core import log
 from ddx_core.errors import MalformedInput
 from ddx_core.http import Request, Response, Route, Routes, text

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+
 from ddx_core.errors import MalformedInput
 
 from ..span import Int64, UInt32, UInt64

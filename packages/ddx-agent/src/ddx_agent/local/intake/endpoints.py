@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final
 
 import msgspec
+
 from ddx_core.http import Response
 
 MiB = 1 << 20

@@ -184,7 +184,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: int
     """The lower 64 bits."""
     trace_id_high: int
-    """The upper 64 bits, from the payload or from `_dd.p.tid`; 0 when neither tells."""
+    """The upper 64 bits, from the payload or from `_dd.p.tid` of some span of the chunk; 0 when neither tells."""
     span_id: int
     parent_id: int
     name: str

@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
+
 from ddx_core.errors import ConfigError
 from ddx_core.http import Handler, Request, Response, Route, json
 

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from urllib.parse import parse_qsl
 
 import msgspec
+
 from ddx_core.http import Request, Response
 
 from .decode import (

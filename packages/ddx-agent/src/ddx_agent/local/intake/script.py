@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
+
 from ddx_core.errors import ConfigError
 
 from .endpoints import kinds

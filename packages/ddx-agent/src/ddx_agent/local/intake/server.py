@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import trio
+
 from ddx_core.http import (
     Handler,
     Hangup,

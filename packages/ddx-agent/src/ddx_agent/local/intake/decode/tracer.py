@@ -13,7 +13,7 @@ import msgspec
 from ..items import Span, SpanEvent, SpanLink, TracePayload
 from .documents import read_msgpack
 from .errors import DecodeError
-from .trace_ids import upper_half
+from .trace_ids import upper_half_of_chunk
 
 UInt64 = Annotated[int, msgspec.Meta(ge=0)]
 """MessagePack itself ends at 64 bits."""
@@ -85,19 +85,16 @@ class _Span(msgspec.Struct, frozen=True):
 
 def decode_traces_v04(body: bytes, *, payload: TracePayload, request: int) -> list[Span]:
     traces = read_msgpack(body, list[list[_Span]])
-    return [_made(span, payload, number, request) for number, trace in enumerate(traces) for span in trace]
+    return [span for number, trace in enumerate(traces) for span in _made(trace, payload, number, request)]
 
 
 def decode_traces_v05(body: bytes, *, payload: TracePayload, request: int) -> list[Span]:
     strings, traces = read_msgpack(body, tuple[list[str], list[list[_SpanV05]]])
     try:
-        return [
-            _made(_resolve(span, strings), payload, number, request)
-            for number, trace in enumerate(traces)
-            for span in trace
-        ]
+        resolved = [[_resolve(span, strings) for span in trace] for trace in traces]
     except IndexError as error:
         raise DecodeError(f"an index past the {len(strings)} strings of the payload") from error
+    return [span for number, trace in enumerate(resolved) for span in _made(trace, payload, number, request)]
 
 
 def _resolve(span: _SpanV05, strings: list[str]) -> _Span:
@@ -117,19 +114,39 @@ def _resolve(span: _SpanV05, strings: list[str]) -> _Span:
     )
 
 
-def _made(span: _Span, payload: TracePayload, chunk: int, request: int) -> Span:
-    meta = {key: value for key, value in (span.meta or {}).items() if value is not None}
+class _Chunk(msgspec.Struct, frozen=True):
+    """What some span of a trace says about all of them, and an agent would say once."""
+
+    number: int
+    priority: int
+    origin: str
+    trace_id_high: int
+
+
+def _made(trace: list[_Span], payload: TracePayload, number: int, request: int) -> list[Span]:
+    metas = [{key: value for key, value in (span.meta or {}).items() if value is not None} for span in trace]
+    priorities = ((span.metrics or {}).get("_sampling_priority_v1") for span in trace)
+    chunk = _Chunk(
+        number=number,
+        priority=next((int(each) for each in priorities if each is not None and math.isfinite(each)), 0),
+        origin=next((meta["_dd.origin"] for meta in metas if "_dd.origin" in meta), ""),
+        trace_id_high=upper_half_of_chunk(metas),
+    )
+    return [_span(span, meta, chunk, payload, request) for span, meta in zip(trace, metas, strict=True)]
+
+
+def _span(span: _Span, meta: dict[str, str], chunk: _Chunk, payload: TracePayload, request: int) -> Span:
     metrics = {key: value for key, value in (span.metrics or {}).items() if value is not None and math.isfinite(value)}
     return Span(
         request=request,
         payload=payload,
-        chunk=chunk,
-        priority=int(metrics.get("_sampling_priority_v1", 0)),
-        origin=meta.get("_dd.origin", ""),
+        chunk=chunk.number,
+        priority=chunk.priority,
+        origin=chunk.origin,
         chunk_tags={},
         dropped_trace=False,
         trace_id=span.trace_id,
-        trace_id_high=upper_half(meta.get("_dd.p.tid", "")),
+        trace_id_high=chunk.trace_id_high,
         span_id=span.span_id,
         parent_id=span.parent_id or 0,
         name=span.name or "",

@@ -15,7 +15,7 @@ import msgspec
 from ..items import Span, SpanEvent, SpanLink, TracePayload
 from . import wire
 from .errors import DecodeError
-from .trace_ids import upper_half
+from .trace_ids import upper_half_of_chunk
 from .trace_messages import AnyValue, TraceChunk, TracerPayload, agent_envelope, agent_payload
 from .trace_messages import Span as SpanMessage
 from .traces_v1 import spans_v1
@@ -37,7 +37,8 @@ def decode_traces(body: bytes, *, request: int) -> list[Span]:
     for tracer in payload.tracer_payloads:
         about = _about(agent, tracer)
         for chunk in tracer.chunks:
-            spans.extend(_span(span, chunk, about, chunk_number, request) for span in chunk.spans)
+            high = upper_half_of_chunk(span.meta for span in chunk.spans)
+            spans.extend(_span(span, chunk, about, chunk_number, high, request) for span in chunk.spans)
             chunk_number += 1
     for tracer in payload.tracer_payloads_v1:
         spans.extend(spans_v1(tracer, agent, first_chunk=chunk_number, request=request))
@@ -66,7 +67,9 @@ def _about(agent: TracePayload, tracer: TracerPayload) -> TracePayload:
     )
 
 
-def _span(span: SpanMessage, chunk: TraceChunk, about: TracePayload, chunk_number: int, request: int) -> Span:
+def _span(
+    span: SpanMessage, chunk: TraceChunk, about: TracePayload, chunk_number: int, trace_id_high: int, request: int
+) -> Span:
     return Span(
         request=request,
         payload=about,
@@ -76,7 +79,7 @@ def _span(span: SpanMessage, chunk: TraceChunk, about: TracePayload, chunk_numbe
         chunk_tags=chunk.tags,
         dropped_trace=chunk.dropped_trace,
         trace_id=span.trace_id,
-        trace_id_high=upper_half(span.meta.get("_dd.p.tid", "")),
+        trace_id_high=trace_id_high,
         span_id=span.span_id,
         parent_id=span.parent_id,
         name=span.name,

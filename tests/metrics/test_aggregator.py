@@ -1,0 +1,212 @@
+"""The aggregator against a naive model, step by step; its limits; and accounts that close after each step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from ddx_core.stats import Account
+from ddx_metrics.accumulate import Count, Distribution, Gauge, Histogram, Members
+from ddx_metrics.aggregator import Aggregator, Gathered
+from ddx_metrics.context import Context
+from ddx_metrics.sample import MetricType
+
+noon_s = 1_700_000_000
+
+
+def hits(name: str = "hits", type: MetricType = MetricType.COUNT) -> Context:
+    return Context(name, type)
+
+
+def an_aggregator(**limits: int) -> tuple[Aggregator, Account]:
+    account = Account("metrics")
+    aggregator = Aggregator(account, **limits)
+    aggregator.advance(noon_s)
+    return aggregator, account
+
+
+def add(aggregator: Aggregator, account: Account, context: Context, *values: Any, time_s: int | None = None) -> None:
+    account.accept(len(values), 0)
+    aggregator.add(context, values, 1.0, time_s)
+    assert account.snapshot().closes
+
+
+def take_all(aggregator: Aggregator) -> list[Gathered]:
+    taken: list[Gathered] = []
+    while (gathered := aggregator.take()) is not None:
+        taken.append(gathered)
+    return taken
+
+
+def test_only_closed_buckets_are_cut_unless_asked_for_all() -> None:
+    aggregator, account = an_aggregator()
+    add(aggregator, account, hits(), 1.0)
+    aggregator.cut(include_open=False)
+    assert aggregator.take() is None
+    aggregator.advance(noon_s + 10)
+    add(aggregator, account, hits(), 2.0)
+    aggregator.cut(include_open=False)
+    assert [(each.start_s, each.values.samples) for each in take_all(aggregator)] == [(noon_s, 1)]
+    aggregator.cut(include_open=True)
+    assert [(each.start_s, each.values.samples) for each in take_all(aggregator)] == [(noon_s + 10, 1)]
+    assert aggregator.statistics().contexts == aggregator.statistics().bytes == aggregator.statistics().samples == 0
+
+
+def test_a_context_counts_once_for_each_bucket() -> None:
+    aggregator, account = an_aggregator(max_contexts=2)
+    add(aggregator, account, hits(), 1.0)
+    add(aggregator, account, hits(), 1.0, time_s=noon_s - 30)
+    add(aggregator, account, hits(), 1.0, time_s=noon_s - 60)
+    add(aggregator, account, hits(), 1.0)
+    assert account.dropped("context_limit").items == 1
+    assert aggregator.statistics().contexts == 2
+
+
+def test_kinds_that_grow_are_refused_more_when_memory_is_used_up_and_others_are_not() -> None:
+    aggregator, account = an_aggregator(max_bytes=20_000)
+    add(aggregator, account, hits(), 1.0)
+    users = hits("users", MetricType.SET)
+    for number in range(300):
+        add(aggregator, account, users, str(number))
+    dropped = account.dropped("memory_limit").items
+    assert 100 < dropped < 250
+    add(aggregator, account, hits(), 1.0)
+    add(aggregator, account, hits("new"), 1.0)
+    assert account.dropped("memory_limit").items == dropped + 1
+    assert aggregator.statistics().bytes < 21_000
+    aggregator.cut(include_open=True)
+    members = next(each.values for each in take_all(aggregator) if each.context is users)
+    assert isinstance(members, Members)
+    assert members.samples == 300 - dropped
+
+
+def test_a_limit_is_told_of_once_and_not_for_each_sample(caplog: pytest.LogCaptureFixture) -> None:
+    aggregator, account = an_aggregator(max_contexts=1)
+    for number in range(50):
+        add(aggregator, account, hits(f"m{number}"), 1.0)
+    assert [record.message.split()[0] for record in caplog.records] == ["metrics_context_limit_reached"]
+
+
+def test_it_wants_a_cut_when_closed_buckets_take_half_the_room() -> None:
+    aggregator, account = an_aggregator(max_contexts=10)
+    for number in range(10):
+        add(aggregator, account, hits(f"m{number}"), 1.0)
+    assert not aggregator.wants_cut
+    aggregator.advance(noon_s + 10)
+    assert aggregator.wants_cut
+    aggregator.cut(include_open=False)
+    take_all(aggregator)
+    assert not aggregator.wants_cut
+
+
+def test_feeds_may_be_let_go_of_at_any_time() -> None:
+    aggregator, account = an_aggregator()
+    feed = aggregator.feed(hits())
+    assert aggregator.feed(hits()) is feed
+    feed.values.append(1.0)
+    account.accept(1, 0)
+    aggregator.fed(1)
+    aggregator.forget_feeds()
+    assert aggregator.feed(hits()) is not feed
+    assert aggregator.statistics().samples == 1
+    assert account.snapshot().closes
+
+
+contexts = st.builds(
+    Context,
+    st.sampled_from(["a", "b"]),
+    st.sampled_from([kind for kind in MetricType if kind is not MetricType.SET]),
+    st.sampled_from([(), ("x:1",)]),
+)
+rates = st.sampled_from([1.0, 0.5])
+numbers = st.integers(-5, 5).map(float)
+
+
+class NaiveComparison(RuleBasedStateMachine):
+    """Samples arrive through feeds and directly, time moves, cuts happen: what comes out is what went in."""
+
+    @initialize(max_contexts=st.sampled_from([3, 1000]))
+    def begin(self, max_contexts: int) -> None:
+        self.account = Account("metrics")
+        self.aggregator = Aggregator(self.account, max_contexts=max_contexts)
+        self.is_unlimited = max_contexts == 1000
+        self.now_s = noon_s
+        self.aggregator.advance(self.now_s)
+        self.taken = 0
+        self.expected: dict[tuple[int, Context], list[tuple[float, float]]] = defaultdict(list)
+
+    @rule(context=contexts, rate=rates, values=st.lists(numbers, min_size=1, max_size=4))
+    def feed(self, context: Context, rate: float, values: list[float]) -> None:
+        rate = 1.0 if context.type is MetricType.GAUGE else rate
+        self.aggregator.feed(context, rate).values.extend(values)
+        self.account.accept(len(values), 0)
+        self.aggregator.fed(len(values))
+        self.expect(self.now_s, context, values, rate)
+
+    @rule(context=contexts, rate=rates, values=st.lists(numbers, min_size=1, max_size=4), ago=st.integers(-15, 40))
+    def add(self, context: Context, rate: float, values: list[float], ago: int) -> None:
+        rate = 1.0 if context.type is MetricType.GAUGE else rate
+        self.account.accept(len(values), 0)
+        self.aggregator.add(context, values, rate, self.now_s - ago)
+        self.expect(min(self.now_s - ago, self.now_s), context, values, rate)
+
+    @rule(seconds=st.integers(-5, 15))
+    def move(self, seconds: int) -> None:
+        self.now_s += seconds
+        self.aggregator.advance(self.now_s)
+
+    @rule()
+    def forget(self) -> None:
+        self.aggregator.forget_feeds()
+
+    @rule(include_open=st.booleans())
+    def flush(self, include_open: bool) -> None:
+        self.aggregator.cut(include_open=include_open)
+        seen: set[tuple[int, Context]] = set()
+        for gathered in take_all(self.aggregator):
+            self.taken += gathered.values.samples
+            key = (gathered.start_s, gathered.context)
+            assert key not in seen
+            seen.add(key)
+            if self.is_unlimited:
+                self.compare(gathered, self.expected.pop(key))
+        if self.is_unlimited:
+            open_s = self.now_s // 10 * 10
+            assert {start for start, _ in self.expected} <= (set() if include_open else {open_s})
+
+    def expect(self, at_s: int, context: Context, values: list[float], rate: float) -> None:
+        self.expected[at_s // 10 * 10, context] += [(value, rate) for value in values]
+
+    def compare(self, gathered: Gathered, expected: list[tuple[float, float]]) -> None:
+        assert gathered.values.samples == len(expected)
+        match gathered.values:
+            case Count():
+                assert gathered.values.total == sum(value / rate for value, rate in expected)
+            case Gauge():
+                assert gathered.values.last == expected[-1][0]
+            case Histogram():
+                assert gathered.values.sum == sum(value / rate for value, rate in expected)
+                assert gathered.values.count == sum(int(1 / rate) for _, rate in expected)
+            case Distribution():
+                assert gathered.values.sketch.sum == sum(value / rate for value, rate in expected)
+                assert gathered.values.sketch.count == sum(int(1 / rate) for _, rate in expected)
+            case Members():
+                raise AssertionError
+
+    @invariant()
+    def accounts_close(self) -> None:
+        if not hasattr(self, "account"):
+            return
+        snapshot = self.account.snapshot()
+        dropped = sum(amount.items for amount in snapshot.dropped.values())
+        assert snapshot.accepted.items == snapshot.held.items + self.taken + dropped
+        assert not (self.is_unlimited and dropped)
+
+
+TestNaiveComparison = NaiveComparison.TestCase
+TestNaiveComparison.settings = settings(max_examples=40, stateful_step_count=25)
