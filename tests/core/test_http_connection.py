@@ -15,7 +15,6 @@ from trio.testing import MockClock
 from ddx_core.http import Activity, Hangup, Limits, Oversize, Request, Response, Route, Routes, json, text
 from ddx_core.http.connection import Load, linger_s, second_chance_s, serve_stream
 from tests.support.cancel import cancel_at_every_step
-from tests.support.clock import on_a_mock_clock
 from tests.support.streams import FaultyStream, break_, hang, memory_streams, read_all, read_until
 
 limits = Limits(header_bytes=4096, header_s=5, body_s=10, idle_s=100, answer_s=10, discard_bytes=10_000)
@@ -149,9 +148,7 @@ class Setting:
         return Client(ours)
 
 
-pytestmark = on_a_mock_clock
-
-
+# Every test names `autojump_clock` itself: pytest-trio does not look for a clock in a fixture's fixtures.
 @pytest.fixture
 def setting(nursery: trio.Nursery) -> Setting:
     return Setting(nursery)
@@ -168,7 +165,7 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 # --- ordinary life ----------------------------------------------------------------------------------------------------
 
 
-async def test_requests_follow_each_other_on_one_connection(setting: Setting) -> None:
+async def test_requests_follow_each_other_on_one_connection(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     for _ in range(3):
         await client.send(get("/hello"))
@@ -178,7 +175,7 @@ async def test_requests_follow_each_other_on_one_connection(setting: Setting) ->
         await trio.sleep(90)  # idle, but within the limit
 
 
-async def test_pipelined_requests_are_answered_in_order(setting: Setting) -> None:
+async def test_pipelined_requests_are_answered_in_order(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/hello") + post("/echo", b"12345") + get("/hello") + get("/nowhere") + get("/bye"))
     answers = [await client.answer() for _ in range(5)]
@@ -188,7 +185,7 @@ async def test_pipelined_requests_are_answered_in_order(setting: Setting) -> Non
     assert await client.is_closed()
 
 
-async def test_the_request_is_told_in_parts(setting: Setting) -> None:
+async def test_the_request_is_told_in_parts(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(post("/echo?a=1&b=%20", b"body", "X-One: 1", "X-One: 2", "Content-Type: text/x"))
     await client.answer()
@@ -199,13 +196,13 @@ async def test_the_request_is_told_in_parts(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize("target", ["/h%65llo", "http://anything:80/hello", "/hello?"])
-async def test_targets_of_every_form_are_understood(setting: Setting, target: str) -> None:
+async def test_targets_of_every_form_are_understood(setting: Setting, autojump_clock: MockClock, target: str) -> None:
     client = setting.connect()
     await client.send(get(target))
     assert (await client.answer())[0] == 200
 
 
-async def test_chunked_bodies_and_their_trailers_are_read(setting: Setting) -> None:
+async def test_chunked_bodies_and_their_trailers_are_read(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/echo", "Transfer-Encoding: chunked", method="POST"))
     await client.send(b"3\r\nabc\r\n2;ext=1\r\nde\r\n0\r\nX-Sum: 7\r\n\r\n")
@@ -215,7 +212,7 @@ async def test_chunked_bodies_and_their_trailers_are_read(setting: Setting) -> N
     assert request.trailers["x-sum"] == "7"
 
 
-async def test_expect_100_continue_is_answered_before_the_body(setting: Setting) -> None:
+async def test_expect_100_continue_is_answered_before_the_body(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/echo", "Content-Length: 3", "Expect: 100-continue", method="POST"))
     assert await read_until(client.stream, lambda data: b"\r\n\r\n" in data) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -223,7 +220,7 @@ async def test_expect_100_continue_is_answered_before_the_body(setting: Setting)
     assert (await client.answer())[2] == b'{"size":3,"truncated":false}'
 
 
-async def test_nobody_is_asked_to_continue_what_is_too_long(setting: Setting) -> None:
+async def test_nobody_is_asked_to_continue_what_is_too_long(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/echo", "Content-Length: 300", "Expect: 100-continue", method="POST"))
     assert (await client.answer())[0] == 413
@@ -231,7 +228,9 @@ async def test_nobody_is_asked_to_continue_what_is_too_long(setting: Setting) ->
 
 
 @pytest.mark.parametrize(("path", "status"), [("/hello", 200), ("/stream", 200), ("/nowhere", 404), ("/echo", 405)])
-async def test_head_is_answered_without_a_body(setting: Setting, path: str, status: int) -> None:
+async def test_head_is_answered_without_a_body(
+    setting: Setting, autojump_clock: MockClock, path: str, status: int
+) -> None:
     client = setting.connect()
     for _ in range(2):
         await client.send(get(path, method="HEAD"))
@@ -239,7 +238,7 @@ async def test_head_is_answered_without_a_body(setting: Setting, path: str, stat
         assert (got, body) == (status, b"")
 
 
-async def test_no_content_has_neither_body_nor_length(setting: Setting) -> None:
+async def test_no_content_has_neither_body_nor_length(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/empty"))
     status, headers, _ = await client.answer()
@@ -247,7 +246,7 @@ async def test_no_content_has_neither_body_nor_length(setting: Setting) -> None:
     assert "content-length" not in headers
 
 
-async def test_a_stream_is_sent_in_chunks_and_may_take_its_time(setting: Setting) -> None:
+async def test_a_stream_is_sent_in_chunks_and_may_take_its_time(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/stream") + get("/hello"))
     status, headers, body = await client.answer()
@@ -256,7 +255,7 @@ async def test_a_stream_is_sent_in_chunks_and_may_take_its_time(setting: Setting
     assert setting.site.streams_closed == 1
 
 
-async def test_old_clients_are_served_and_closed(setting: Setting) -> None:
+async def test_old_clients_are_served_and_closed(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(b"GET /stream HTTP/1.0\r\n\r\n")
     answer = await read_all(client.stream)
@@ -294,7 +293,9 @@ async def test_old_clients_are_served_and_closed(setting: Setting) -> None:
         (get("/hello", "Bad Name: x"), 400),
     ],
 )
-async def test_each_wrong_request_has_its_own_answer(setting: Setting, request_bytes: bytes, status: int) -> None:
+async def test_each_wrong_request_has_its_own_answer(
+    setting: Setting, autojump_clock: MockClock, request_bytes: bytes, status: int
+) -> None:
     client = setting.connect()
     await client.send(request_bytes)
     assert (await client.answer())[0] == status
@@ -304,7 +305,7 @@ async def test_each_wrong_request_has_its_own_answer(setting: Setting, request_b
     assert (await other.answer())[0] == 200
 
 
-async def test_405_names_the_methods(setting: Setting) -> None:
+async def test_405_names_the_methods(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/hello", method="PATCH"))
     _, headers, _ = await client.answer()
@@ -312,7 +313,7 @@ async def test_405_names_the_methods(setting: Setting) -> None:
 
 
 async def test_a_failing_handler_tells_the_client_nothing_and_the_log_everything(
-    setting: Setting, caplog: pytest.LogCaptureFixture
+    setting: Setting, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = setting.connect()
     await client.send(get("/fail") + get("/hello"))
@@ -322,7 +323,9 @@ async def test_a_failing_handler_tells_the_client_nothing_and_the_log_everything
     assert (await client.answer())[0] == 200
 
 
-async def test_an_oversized_body_can_be_read_to_its_end_and_thrown_away(setting: Setting) -> None:
+async def test_an_oversized_body_can_be_read_to_its_end_and_thrown_away(
+    setting: Setting, autojump_clock: MockClock
+) -> None:
     client = setting.connect()
     await client.send(post("/discard", b"x" * 5000) + post("/discard", b"y" * 100) + get("/discard"))
     assert (await client.answer())[2] == b'{"size":0,"truncated":true}'
@@ -330,7 +333,9 @@ async def test_an_oversized_body_can_be_read_to_its_end_and_thrown_away(setting:
     assert setting.load.body_bytes == 0
 
 
-async def test_an_oversized_chunked_body_is_thrown_away_as_it_comes(setting: Setting) -> None:
+async def test_an_oversized_chunked_body_is_thrown_away_as_it_comes(
+    setting: Setting, autojump_clock: MockClock
+) -> None:
     client = setting.connect()
     await client.send(get("/discard", "Transfer-Encoding: chunked", method="POST"))
     for _ in range(9):
@@ -341,7 +346,7 @@ async def test_an_oversized_chunked_body_is_thrown_away_as_it_comes(setting: Set
     assert (await client.answer())[2] == b'{"size":0,"truncated":true}'
 
 
-async def test_even_throwing_away_has_an_end(setting: Setting) -> None:
+async def test_even_throwing_away_has_an_end(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/discard", "Transfer-Encoding: chunked", method="POST"))
     await client.send((b"3e8\r\n" + b"x" * 1000 + b"\r\n") * 11)
@@ -349,7 +354,7 @@ async def test_even_throwing_away_has_an_end(setting: Setting) -> None:
     assert await client.is_closed()
 
 
-async def test_all_bodies_together_are_bounded(setting: Setting) -> None:
+async def test_all_bodies_together_are_bounded(setting: Setting, autojump_clock: MockClock) -> None:
     tight = Limits(bodies_bytes=150, body_s=1000)
     first, second = setting.connect(tight), setting.connect(tight)
     await first.send(get("/echo", "Content-Length: 100", method="POST") + b"x" * 50)
@@ -363,7 +368,7 @@ async def test_all_bodies_together_are_bounded(setting: Setting) -> None:
     assert setting.load.body_bytes == 0
 
 
-async def test_one_body_alone_may_pass_the_bound_of_all(setting: Setting) -> None:
+async def test_one_body_alone_may_pass_the_bound_of_all(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect(Limits(bodies_bytes=10))
     await client.send(post("/echo", b"x" * 100))
     assert (await client.answer())[0] == 200
@@ -372,7 +377,7 @@ async def test_one_body_alone_may_pass_the_bound_of_all(setting: Setting) -> Non
 # --- slow, silent and vanishing clients -------------------------------------------------------------------------------
 
 
-async def test_a_slow_header_is_408(setting: Setting) -> None:
+async def test_a_slow_header_is_408(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     began = trio.current_time()
     with trio.move_on_after(50):
@@ -384,7 +389,9 @@ async def test_a_slow_header_is_408(setting: Setting) -> None:
     assert await client.is_closed()
 
 
-async def test_a_drip_after_the_deadline_buys_one_second_chance_and_no_more(setting: Setting) -> None:
+async def test_a_drip_after_the_deadline_buys_one_second_chance_and_no_more(
+    setting: Setting, autojump_clock: MockClock
+) -> None:
     client = setting.connect()
     await client.send(get("/echo", "Content-Length: 90", method="POST"))
     began = trio.current_time()
@@ -429,14 +436,18 @@ async def test_an_idle_connection_survives_a_freeze_if_a_request_comes_at_once(
     assert (await client.answer())[2] == b"hello"
 
 
-async def test_an_idle_connection_is_closed_in_the_end_without_a_word(setting: Setting) -> None:
+async def test_an_idle_connection_is_closed_in_the_end_without_a_word(
+    setting: Setting, autojump_clock: MockClock
+) -> None:
     client = setting.connect()
     began = trio.current_time()
     assert await read_all(client.stream) == b""
     assert trio.current_time() - began == pytest.approx(limits.idle_s + second_chance_s)  # pyright: ignore[reportUnknownMemberType]
 
 
-async def test_a_client_that_reads_nothing_does_not_hold_a_handler_for_ever(setting: Setting) -> None:
+async def test_a_client_that_reads_nothing_does_not_hold_a_handler_for_ever(
+    setting: Setting, autojump_clock: MockClock
+) -> None:
     client = setting.connect(wrap=lambda stream: FaultyStream(stream, fault=hang, send_bytes=2000))
     await client.send(get("/endless"))
     began = trio.current_time()
@@ -446,7 +457,9 @@ async def test_a_client_that_reads_nothing_does_not_hold_a_handler_for_ever(sett
 
 
 @pytest.mark.parametrize("sent", range(0, 60, 7))
-async def test_a_client_that_goes_away_anywhere_leaves_nothing_behind(setting: Setting, sent: int) -> None:
+async def test_a_client_that_goes_away_anywhere_leaves_nothing_behind(
+    setting: Setting, autojump_clock: MockClock, sent: int
+) -> None:
     client = setting.connect()
     await client.send(post("/echo", b"x" * 20)[:sent])
     await client.stream.aclose()
@@ -458,7 +471,7 @@ async def test_a_client_that_goes_away_anywhere_leaves_nothing_behind(setting: S
 @pytest.mark.parametrize("fault", [hang, break_])
 @pytest.mark.parametrize("passed", [0, 1, 30, 80])
 async def test_a_stream_that_fails_while_answering_ends_the_connection(
-    setting: Setting, fault: str, passed: int
+    setting: Setting, autojump_clock: MockClock, fault: str, passed: int
 ) -> None:
     client = setting.connect(wrap=lambda stream: FaultyStream(stream, fault=fault, send_bytes=passed))
     await client.send(get("/hello"))
@@ -468,7 +481,7 @@ async def test_a_stream_that_fails_while_answering_ends_the_connection(
 
 
 async def test_a_client_gone_while_the_handler_blocks_is_no_error(
-    setting: Setting, caplog: pytest.LogCaptureFixture
+    setting: Setting, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = setting.connect()
     await client.send(get("/block"))
@@ -479,7 +492,7 @@ async def test_a_client_gone_while_the_handler_blocks_is_no_error(
     assert not caplog.text
 
 
-async def test_a_long_poll_may_take_longer_than_every_limit(setting: Setting) -> None:
+async def test_a_long_poll_may_take_longer_than_every_limit(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/block"))
     assert (await client.answer())[2] == b"at last"
@@ -488,13 +501,13 @@ async def test_a_long_poll_may_take_longer_than_every_limit(setting: Setting) ->
 # --- servers that play a broken peer ----------------------------------------------------------------------------------
 
 
-async def test_a_handler_can_hang_up_in_mid_answer(setting: Setting) -> None:
+async def test_a_handler_can_hang_up_in_mid_answer(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/hangup") + get("/hello"))
     assert await read_all(client.stream) == b"HTTP/1.1 200 OK\r\nContent-Le"
 
 
-async def test_a_handler_can_announce_more_than_it_sends(setting: Setting) -> None:
+async def test_a_handler_can_announce_more_than_it_sends(setting: Setting, autojump_clock: MockClock) -> None:
     client = setting.connect()
     await client.send(get("/short"))
     assert (await read_all(client.stream)).endswith(b"\r\n\r\n1234")
@@ -503,7 +516,9 @@ async def test_a_handler_can_announce_more_than_it_sends(setting: Setting) -> No
 # --- activity ---------------------------------------------------------------------------------------------------------
 
 
-async def test_activity_tells_of_half_received_and_half_answered_requests(setting: Setting) -> None:
+async def test_activity_tells_of_half_received_and_half_answered_requests(
+    setting: Setting, autojump_clock: MockClock
+) -> None:
     client = setting.connect()
     await trio.testing.wait_all_tasks_blocked()
     assert setting.activity.requests == 0

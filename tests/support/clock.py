@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-
-import pytest
 import trio
-from trio.testing import MockClock
 
 noon_ns = 1_700_000_000 * 1_000_000_000
 """Some moment in November 2023, so that no test depends on today."""
@@ -36,19 +32,3 @@ class TrioWallClock:
 
     def freeze(self, seconds: float) -> None:
         self._frozen_ns += int(seconds * 1e9)
-
-
-def _run_on_a_mock_clock(
-    main: Callable[[], Awaitable[object]],
-    clock: trio.abc.Clock | None = None,
-    instruments: Sequence[trio.abc.Instrument] = (),
-) -> object:
-    return trio.run(main, clock=clock or MockClock(autojump_threshold=0), instruments=instruments)
-
-
-on_a_mock_clock = pytest.mark.trio(run=_run_on_a_mock_clock)
-"""`pytestmark = on_a_mock_clock`: every async test of a module runs on a clock that jumps when nothing is left to do.
-
-For modules without real sockets, whose fixtures need the clock as well: pytest-trio takes the `autojump_clock` fixture into
-account only where a test itself asks for it.
-"""

@@ -111,13 +111,13 @@ json_values = st.recursive(
 
 
 @given(json_values)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_json_gives_logs_or_a_decode_error(value: Any) -> None:
     survives(json.dumps(value).encode())
 
 
 @given(st.binary(max_size=100))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_bytes_give_logs_or_a_decode_error(data: bytes) -> None:
     survives(data)
 

@@ -201,7 +201,7 @@ def test_refuses_a_metric_without_a_name() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_bytes_give_metrics_or_a_decode_error(data: bytes) -> None:
     for decode in (
         lambda: decode_sketches(data, request=1),

@@ -138,7 +138,7 @@ def test_refuses_what_is_no_payload(body: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_bytes_give_groups_or_a_decode_error(data: bytes) -> None:
     for decode in (lambda: decode_stats(data, request=1), lambda: read_stats_sketch(data).quantile(0.5)):
         with suppress(DecodeError):

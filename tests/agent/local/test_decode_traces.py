@@ -269,7 +269,7 @@ def test_v05_is_checked(span: list[Any]) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_bytes_give_spans_or_a_decode_error(data: bytes) -> None:
     for decode in (
         lambda: decode_traces(data, request=1),

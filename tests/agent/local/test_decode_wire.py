@@ -101,7 +101,7 @@ def test_reads_what_googles_library_writes(tables: Mapping[str, Mapping[str, str
     reader = reader_of(tables, name)
 
     @given(contents(tables, name))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=15, deadline=None)
     def check(fields: dict[str, Any]) -> None:
         message = dynamic_protobuf.message(name, fields)
         assert wire.read_message(reader, message.SerializeToString()) == set_fields(message)
@@ -110,7 +110,7 @@ def test_reads_what_googles_library_writes(tables: Mapping[str, Mapping[str, str
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_bytes_give_a_value_or_a_decode_error(data: bytes) -> None:
     with_error(lambda: wire.read_message(agent_payload, data))
 
@@ -130,7 +130,7 @@ valid = dynamic_protobuf.encoded(
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_damaged_payloads_give_a_value_or_a_decode_error(data: st.DataObject) -> None:
     damaged = bytearray(valid)
     for _ in range(data.draw(st.integers(1, 4))):

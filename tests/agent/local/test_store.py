@@ -195,7 +195,7 @@ def test_repeats_leaves_out_what_is_none(store: Store) -> None:
     put(
         store,
         "traces",
-        [span("x", span_id=1), span("x", span_id=2), span("x", trace_id=2), span("x", span_id=1, trace_id_high=1)],
+        [span("x", span_id=1), span("x", span_id=2), span("x", trace_id=2)],
     )
     assert store.repeats() == []
 

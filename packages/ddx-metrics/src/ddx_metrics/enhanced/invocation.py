@@ -1,8 +1,8 @@
 """EnhancedMetrics: hears of invocations and makes samples of what it hears. Synchronous; the clock is an argument.
 
 Rules of this file:
-- Everything is counted at most once for an invocation, whoever tells of it (platform, tracer, library, log line) and in
-  whatever order: what was counted is kept by request id.
+- Everything is counted at most once for a run of an invocation, whoever tells of it (platform, tracer, library, log
+  line) and in whatever order.
 - Tags are those of the invocation a value belongs to (its cold start is decided once, by the tracker), not those of the
   moment at which it became known: a report usually comes during the next invocation.
 - The first invocation is counted when the sandbox's start is known, for its tags; at the latest when anything else is
@@ -36,7 +36,7 @@ class EnhancedSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Counted(Flag):
-    """What was counted for one request id."""
+    """What was counted for one run."""
 
     NOTHING = 0
     ERROR = auto()
@@ -46,17 +46,20 @@ class _Counted(Flag):
 
 
 class _Known:
-    """What is remembered of one request id."""
+    """What is remembered of one run of an invocation; `invocation` is None while only its id was spoken of.
 
-    __slots__ = ("_counted", "cold_start", "proactive")
+    A request id comes again when Lambda retries a failed event: that is a run of its own, `earlier` the one before.
+    """
 
-    def __init__(self, cold_start: bool | None, proactive: bool | None) -> None:
-        self.cold_start = cold_start
-        self.proactive = proactive
+    __slots__ = ("_counted", "earlier", "invocation")
+
+    def __init__(self, invocation: Invocation | None, earlier: _Known | None = None) -> None:
+        self.invocation = invocation
+        self.earlier = earlier
         self._counted = _Counted.NOTHING
 
     def first_time(self, what: _Counted) -> bool:
-        """Whether this was not counted for the invocation before; it is from here on."""
+        """Whether this was not counted for the run before; it is from here on."""
         before = self._counted
         self._counted |= what
         return what not in before
@@ -215,21 +218,27 @@ class EnhancedMetrics(InvocationObserver):
         self._emit([("init_duration", duration_ms * 0.001)], time_s, tags)
 
     def _known_as(self, invocation: Invocation) -> _Known:
-        """What is remembered of an invocation; the oldest is forgotten for a new one."""
+        """What is remembered of a run; the oldest id is forgotten for a new one."""
         known = self._known.get(invocation.request_id)
         if known is None:
-            return self._remember(invocation.request_id, _Known(invocation.cold_start, invocation.proactive))
-        # Somebody may have spoken of the id before the platform did.
-        known.cold_start, known.proactive = invocation.cold_start, invocation.proactive
-        return known
+            return self._remember(invocation.request_id, _Known(invocation))
+        if known.invocation is None:
+            known.invocation = invocation
+        if known.invocation is invocation:
+            return known
+        if known.earlier is not None and known.earlier.invocation is invocation:
+            return known.earlier
+        known.earlier = None
+        return self._remember(invocation.request_id, _Known(invocation, known))
 
     def _find(self, request_id: str | None) -> _Known | None:
-        """None: the latest invocation, if there is any. Of an id never heard before all that is known is what was counted."""
+        """The latest run of that id; None: of whichever was the latest of all, if there was any."""
         if request_id is None:
             return self._latest
-        return self._known.get(request_id) or self._remember(request_id, _Known(None, None))
+        return self._known.get(request_id) or self._remember(request_id, _Known(None))
 
     def _remember(self, request_id: str, known: _Known) -> _Known:
+        self._known.pop(request_id, None)
         if len(self._known) >= _max_remembered:
             del self._known[next(iter(self._known))]
         self._known[request_id] = known
@@ -244,10 +253,10 @@ class EnhancedMetrics(InvocationObserver):
     def _tags(self, known: _Known | None) -> tuple[str, ...]:
         tags: list[str] = []
         if known is not None:
-            if known.cold_start is not None:
-                tags.append("cold_start:true" if known.cold_start else "cold_start:false")
-            if known.proactive:
-                tags.append("proactive_initialization:true")
+            if known.invocation is not None:
+                tags.append("cold_start:true" if known.invocation.cold_start else "cold_start:false")
+                if known.invocation.proactive:
+                    tags.append("proactive_initialization:true")
             if self._runtime is not None:
                 tags.append(f"runtime:{self._runtime}")
         if self._is_durable:

@@ -283,8 +283,8 @@ class Store:
         """What was accepted more than once for one API key: whole payloads, log entries and spans.
 
         Log entries count as the same when all their bytes are, and only across requests: a function may well write the
-        same line twice within a millisecond. Spans are the same by trace and span id. Dual shipping with two keys to
-        one intake is no repeat.
+        same line twice within a millisecond. Spans are the same by span id and lower trace id, as only some spans of a
+        trace tell the upper half. Dual shipping with two keys to one intake is no repeat.
         """
         payloads = """
             SELECT COUNT(*), GROUP_CONCAT(id), kind || ', ' || items || ' items' FROM requests
@@ -296,7 +296,7 @@ class Store:
         spans = """
             SELECT COUNT(*), GROUP_CONCAT(DISTINCT request), name || printf(' %016x %016x', trace_id, span_id) FROM spans
             JOIN requests ON requests.id = spans.request
-            GROUP BY key_id, trace_id, span_id, json_extract(spans.item, '$.trace_id_high') HAVING COUNT(*) > 1"""
+            GROUP BY key_id, trace_id, span_id HAVING COUNT(*) > 1"""
         return [
             Repeat(what=what, times=times, requests=tuple(sorted(map(int, str(requests).split(",")))), example=example)
             for what, query in (("payload", payloads), ("log", logs), ("span", spans))

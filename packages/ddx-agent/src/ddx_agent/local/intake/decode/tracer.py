@@ -128,7 +128,7 @@ def _made(trace: list[_Span], payload: TracePayload, number: int, request: int) 
     priorities = ((span.metrics or {}).get("_sampling_priority_v1") for span in trace)
     chunk = _Chunk(
         number=number,
-        priority=next((int(each) for each in priorities if each is not None and math.isfinite(each)), 0),
+        priority=next((int(each) for each in priorities if each is not None and abs(each) < 1 << 31), 0),
         origin=next((meta["_dd.origin"] for meta in metas if "_dd.origin" in meta), ""),
         trace_id_high=upper_half_of_chunk(metas),
     )
