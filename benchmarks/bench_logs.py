@@ -8,6 +8,7 @@ lines and 256 KiB, as the platform makes them. The intake is in memory; the numb
 
 from __future__ import annotations
 
+import logging
 import resource
 import time
 from collections.abc import Callable
@@ -55,10 +56,11 @@ class _Intake:
     """Takes payloads, or takes none while it is down."""
 
     def __init__(self) -> None:
+        self.wall_clock = now_ns
         self.is_down = False
         self.payloads: list[Payload] = []
 
-    async def send(self, endpoint: Endpoint, payload: Payload, *, uncertain: bool = False) -> Sent:
+    async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
         await trio.lowlevel.checkpoint()
         if self.is_down:
             raise Unavailable("down")
@@ -220,6 +222,7 @@ def _decode(payload: Payload) -> int:
 
 
 def main() -> None:
+    logging.getLogger("ddx").addHandler(logging.NullHandler())
     for name, value in run().items():
         print(f"{name:<28} {value:>12,.2f}")
 

@@ -15,7 +15,7 @@ from ddx_agent.modes.flusher import Flusher
 from ddx_agent.modes.on_demand import EndOfInvocation, OnDemand
 from ddx_core.flush import Strategy, parse_strategy
 from ddx_core.invocation import InvocationTracker
-from ddx_core.lifecycle import Invoke, RuntimeDone, Shutdown
+from ddx_core.lifecycle import Invoke, RuntimeDone, Shutdown, Start
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
 
@@ -57,7 +57,10 @@ class Pipeline:
 
 
 class World:
-    def __init__(self, mode: OnDemand, source: Source, pipeline: Pipeline, tracker: InvocationTracker) -> None:
+    def __init__(
+        self, mode: OnDemand, source: Source, pipeline: Pipeline, tracker: InvocationTracker, *, says_start: bool
+    ) -> None:
+        self.says_start = says_start
         self.mode = mode
         self.source = source
         self.pipeline = pipeline
@@ -69,6 +72,8 @@ class World:
         deadline_ms = int((start_s + trio.current_time() - self.zero + timeout_s) * 1000)
         await self.source.give.send(Invoke(request_id=request_id, deadline_ms=deadline_ms))
         await trio.testing.wait_all_tasks_blocked()
+        if self.says_start:
+            self.tracker.observe(Start(request_id=request_id, time_ns=1))
 
     def done(self, request_id: str) -> None:
         self.tracker.observe(RuntimeDone(request_id=request_id))
@@ -90,6 +95,7 @@ async def open_world(
     has_telemetry: bool = True,
     max_added_s: float = 2.0,
     is_in_trouble: Callable[[], bool] = lambda: False,
+    says_start: bool = True,
 ) -> AsyncGenerator[World]:
     zero = trio.current_time()
 
@@ -110,7 +116,7 @@ async def open_world(
         max_added_s=max_added_s,
     )
     mode.has_telemetry = has_telemetry
-    world = World(mode, source, pipeline, tracker)
+    world = World(mode, source, pipeline, tracker, says_start=says_start)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flusher.serve_background)
         nursery.start_soon(mode.run)
@@ -193,6 +199,27 @@ async def test_without_telemetry_nobody_waits_and_data_leaves_all_the_same(autoj
         await trio.sleep(5)
         assert set(world.kinds) == {FlushKind.BACKGROUND}
         assert len(world.kinds) >= 4
+
+
+async def test_a_platform_that_says_nothing_is_waited_for_no_longer_than_a_second(autojump_clock: MockClock) -> None:
+    async with open_world("end", says_start=False) as world:
+        await world.invoke("r1", timeout_s=900)
+        began = trio.current_time()
+        await world.source.asked.wait()
+        assert trio.current_time() - began == pytest.approx(1.0)
+
+
+async def test_after_a_missed_end_the_next_invocations_are_not_waited_for_until_it_is_tried_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world("end", says_start=False) as world:
+        waits: list[float] = []
+        for number in range(12):
+            await world.invoke(f"r{number}", timeout_s=900)
+            began = trio.current_time()
+            await world.source.asked.wait()
+            waits.append(round(trio.current_time() - began, 1))
+        assert waits == [1.0, *[0.0] * 10, 1.0]
 
 
 async def test_periodically_flushes_at_the_start_when_the_interval_has_passed(autojump_clock: MockClock) -> None:

@@ -81,20 +81,21 @@ class ScriptedIntake:
     """Stands in for IntakeClient: answers as scripted (then 202), and keeps what it accepted."""
 
     def __init__(self, answers: Iterable[int] = ()) -> None:
+        self.wall_clock = lambda: 0
         self.answers = list(answers)
         self.payloads: list[Payload] = []
         self.is_down = False
 
-    async def send(self, endpoint: Endpoint, payload: Payload, *, uncertain: bool = False) -> Sent:
+    async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
         await trio.lowlevel.checkpoint()
         status = self.answers.pop(0) if self.answers else 503 if self.is_down else 202
         if status >= 500:
             raise Unavailable(f"{endpoint.name}: status {status}")
         if status >= 400:
             return Sent(outcome=Outcome.REFUSED, status=status, attempts=1)
-        # What is accepted is accepted at once: the answer's way back has checkpoints of its own.
+        # No checkpoint from here on: what was accepted is told, so a repeat would be the sender's fault.
         self.payloads.append(payload)
-        return Sent(outcome=Outcome.DELIVERED, status=status, attempts=1, repeated=uncertain)
+        return Sent(outcome=Outcome.DELIVERED, status=status, attempts=1)
 
     @property
     def items(self) -> list[dict[str, Any]]:

@@ -130,8 +130,11 @@ async def test_every_endpoint_gets_every_line_and_the_dead_one_holds_up_nobody()
     intakes["dead"].is_down = True
 
     class ByEndpoint:
-        async def send(self, endpoint: Endpoint, payload: Payload, *, uncertain: bool = False) -> Sent:
-            return await intakes[endpoint.name].send(endpoint, payload, uncertain=uncertain)
+        def wall_clock(self) -> int:
+            return 0
+
+        async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
+            return await intakes[endpoint.name].send(endpoint, payload, doubt=doubt)
 
     endpoints = [Endpoint(name=name, base_url=f"http://{name}", key=StaticKey("k")) for name in intakes]
     rig = Rig(client=ByEndpoint(), endpoints=endpoints)

@@ -86,7 +86,7 @@ async def test_a_lost_reply_is_the_one_case_of_a_repeat_and_it_is_counted(tmp_pa
             await tell(world, number)
         await world.end()
         account = world.account("logs")
-        repeated = sum(repeat.times - 1 for repeat in world.intake.store.repeats() if repeat.kind == "logs")
+        repeated = sum(repeat.times - 1 for repeat in world.intake.store.repeats() if repeat.what == "log")
         assert account["held"]["items"] == 0
         assert account["maybe_twice"]["items"] >= repeated
         for number in range(3):

@@ -138,6 +138,7 @@ class Agent:
                 env=config.env,
                 version=config.version,
                 runtime_api=environ.get("AWS_LAMBDA_RUNTIME_API", ""),
+                own_addresses=_own_addresses(boot),
                 max_buffer_bytes=config.traces_buffer_bytes,
             ),
             account=accounts["traces"],
@@ -295,6 +296,17 @@ def _datagram_sockets(boot: Boot) -> list[Any]:
         return []
     sock.setblocking(False)
     return [sock]
+
+
+def _own_addresses(boot: Boot) -> tuple[str, ...]:
+    """Where the function's libraries reach the agent: spans that tell of such calls are no news to anyone."""
+    found: list[str] = []
+    for purpose in ("lifecycle", "dogstatsd"):
+        sock = boot.sockets.get(purpose)
+        if sock is not None:
+            host, port = sock.getsockname()[:2]
+            found.append(f"{host}:{port}")
+    return tuple(found)
 
 
 def _trio_socket(sock: Any) -> trio.socket.SocketType:

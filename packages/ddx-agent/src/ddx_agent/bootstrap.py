@@ -119,7 +119,11 @@ def registration_request(address: str) -> bytes:
 
 
 def run_extension() -> int:
-    """The whole life of `ddx extension`; returns the exit code of the keeper, or of the agent in the forked process."""
+    """The whole life of `ddx extension`: of the keeper, and of the agent in the forked process.
+
+    Both end without tidying up (`os._exit`): at shutdown each millisecond belongs to the last flush, and the kernel closes
+    what is open.
+    """
     boot = Boot()
     address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
     if not address:
@@ -134,7 +138,7 @@ def run_extension() -> int:
     registering = send_request(address, registration_request(address))
     from ddx_agent.keeper import Keeper
 
-    return Keeper(boot, address, registering).run()
+    os._exit(Keeper(boot, address, registering).run())
 
 
 def send_request(address: str, request: bytes) -> _socket.socket | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from contextlib import suppress
 
@@ -28,7 +27,7 @@ from ddx_core.pipeline import FlushKind, start_contained
 from ddx_core.spool import Spool
 
 # SIGKILL comes at the deadline: everything must be over a little before.
-shutdown_margin_s = 0.15
+shutdown_margin_s = 0.2
 last_telemetry_quiet_s = 0.1
 last_telemetry_limit_s = 0.3
 retry_bind_s = (0.05, 0.1)
@@ -96,9 +95,6 @@ async def _live(boot: Boot) -> int:
     agent.status.state = "stopped"
     log.debug("agent_ended", reason=shutdown.reason)
     report_accounts(agent.status, config.accounts_file)
-    with trio.move_on_after(0.05, shield=True):
-        await agent.client.aclose()
-    sys.stdout.flush()
     return 0
 
 

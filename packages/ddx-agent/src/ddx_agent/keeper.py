@@ -24,8 +24,10 @@ from ddx_core.loopback import Answer, AnswerReader, LoopbackError, render_reques
 
 sigkill = 9  # `import signal` would cost more than all of this module
 tick_ms = 500
-# Ticks of a running process without a heartbeat: a freeze, however long, counts as one. At Lambda's smallest CPU share
-# (0.07 of a core) an honest piece of work takes up to two seconds.
+# Ticks of a running process without a heartbeat: a freeze, however long, counts as one. After the first number the keeper asks
+# for the next event itself, so that nobody pays for a silent agent; after the second the agent is replaced. In between lies
+# the time that an honest piece of work may take at Lambda's smallest CPU share (0.07 of a core).
+silent_after_ticks = 3
 hung_after_ticks = 10
 # When the agent has not asked for the next event by then, the keeper does: Lambda must see every extension ready before
 # the function's deadline, or it calls the invocation a timeout.
@@ -56,8 +58,8 @@ class Keeper:
         self._next: _socket.socket | None = None
         self._next_reader = AnswerReader()
         self._next_failures = 0
-        # The event the agent is working on, until it asks for the next one.
-        self._owed: bytes | None = None
+        # The agent has an event and has not asked for the next one yet.
+        self._is_owed = False
         self._silent_ticks = 0
         self._invoke_deadline_ms = 0
         self._exit_by_ms = 0
@@ -165,8 +167,8 @@ class Keeper:
         self._take_over()
 
     def _take_over(self) -> None:
-        """Nobody will ask for the next event: do it."""
-        self._owed = None
+        """There is no agent that could ask for the next event: do it."""
+        self._is_owed = False
         self._ask_next()
 
     def _kill_agent(self) -> None:
@@ -189,7 +191,7 @@ class Keeper:
         if not kind:
             self._agent_died()
         elif kind == b"N":
-            self._owed = None
+            self._is_owed = False
             self._ask_next()
         elif kind == b"T":
             self._has_telemetry = True
@@ -284,8 +286,9 @@ class Keeper:
         if self._link is None or self._is_idle:
             self._ask_next()
             return
-        self._owed = body
-        self._silent_ticks = 0
+        if not self._is_owed:
+            self._silent_ticks = 0
+        self._is_owed = True
         self._invoke_deadline_ms = deadline_ms
         self._send_to_agent(b"E" + body)
 
@@ -314,23 +317,23 @@ class Keeper:
     def _patience_ms(self) -> int | None:
         if self._exit_by_ms:
             return max(0, self._exit_by_ms - _now_ms())
-        if self._owed is None:
+        if not self._is_owed:
             return None
-        left = self._invoke_deadline_ms - deadline_margin_ms - _now_ms() if self._invoke_deadline_ms else tick_ms
-        return max(0, min(tick_ms, left))
+        if self._next is not None or not self._invoke_deadline_ms:
+            return tick_ms
+        return max(0, min(tick_ms, self._invoke_deadline_ms - deadline_margin_ms - _now_ms()))
 
     def _tick(self) -> None:
-        if self._owed is None:
+        """Nothing happened for a while, and the agent owes an answer."""
+        if not self._is_owed:
             return
+        is_late = self._invoke_deadline_ms and _now_ms() >= self._invoke_deadline_ms - deadline_margin_ms
         self._silent_ticks += 1
         if self._silent_ticks >= hung_after_ticks:
-            say(
-                "ERROR",
-                f"the agent process has not answered for {hung_after_ticks * tick_ms // 1000} s and is replaced",
-            )
+            say("ERROR", f"the agent process has not answered for {hung_after_ticks * tick_ms // 1000} s and is replaced")
             self._kill_agent()
-        elif self._invoke_deadline_ms and _now_ms() >= self._invoke_deadline_ms - deadline_margin_ms:
-            self._take_over()
+        elif is_late or self._silent_ticks >= silent_after_ticks:
+            self._ask_next()
 
 
 def _run_agent(boot: Boot) -> int:

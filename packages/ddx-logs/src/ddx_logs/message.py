@@ -101,8 +101,7 @@ def _take_tags(fields: dict[str, Any]) -> tuple[str, ...] | None:
 
     When nothing but `message` is left around the inner object, the inner object is all that remains.
     """
-    tags = _split(fields.get("ddtags"))
-    if tags is not None:
+    if "ddtags" in fields and (tags := _split(fields["ddtags"])) is not None:
         del fields["ddtags"]
         return tags
     inner = fields.get("message")

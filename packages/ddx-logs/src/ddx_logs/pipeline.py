@@ -124,14 +124,15 @@ class LogsPipeline:
 
     async def flush(self, kind: FlushKind) -> None:
         """Encode and send what is held. With FINAL nothing waits any longer: what has no request id goes without one."""
+        is_last = kind is FlushKind.FINAL
         self._tell_losses()
-        if kind is FlushKind.FINAL:
+        if is_last:
             self._knows_arn = True
-        self._place_again(is_last=kind is FlushKind.FINAL, is_settled=True)
+        self._place_again(is_settled=True, is_last=is_last)
         while True:
-            is_encoded = await self._encode_held(is_last=kind is FlushKind.FINAL)
-            await self._fanout.flush(wait_for_open_breaker=kind is not FlushKind.BLOCKING)
-            if is_encoded or not self._fanout.primary.is_empty:
+            is_encoded = await self._encode_held(is_last=is_last)
+            await self._fanout.flush(wait_for_open_breaker=kind is not FlushKind.BLOCKING, last_chance=is_last)
+            if is_encoded or not self._fanout.primary.holds_nothing:
                 return
 
     def statistics(self) -> LogsStatistics:
@@ -230,7 +231,9 @@ class LogsPipeline:
 
     def _rests_better(self) -> bool:
         """While no endpoint answers, lines are kept for full batches: many small ones would cost a request each later on."""
-        return all(queue.breaker.is_open and not queue.is_empty for queue in self._fanout.queues)
+        return all(
+            (queue.breaker.is_open or queue.is_left_alone) and not queue.is_empty for queue in self._fanout.queues
+        )
 
     def _has_full_batch(self) -> bool:
         held = self._buffer.statistics()

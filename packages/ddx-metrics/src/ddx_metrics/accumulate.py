@@ -3,6 +3,7 @@
 Rules of this file:
 - Every accumulator counts the samples it is made of (`samples`), so that accounts close whatever becomes of it.
 - `add` takes a list of values of one sample rate, in order of arrival: text for sets, finite numbers for all others.
+- There can be a hundred thousand of the small kinds, so those are nothing that the garbage collector has to look at.
 - `size` is roughly the memory it takes, in bytes. Kinds that grow with their values say so in `grows`; the aggregator
   refuses them more when its memory is used up.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
+
+import msgspec
 
 from .sample import MetricType
 from .sketch import Sketch, weights
@@ -21,32 +24,26 @@ exact_values: Final = 8_192
 """Different values up to which a histogram is exact; beyond that its median and percentiles come from a sketch."""
 
 
-class Count:
+class Count(msgspec.Struct, gc=False, eq=False):
     """The sum of all values, each divided by its sample rate."""
 
-    __slots__ = ("samples", "total")
     grows: ClassVar[bool] = False
     size: ClassVar[int] = _bytes_alone
-
-    def __init__(self) -> None:
-        self.samples = 0
-        self.total = 0.0
+    samples: int = 0
+    total: float = 0.0
 
     def add(self, values: Sequence[Any], rate: float) -> None:
         self.samples += len(values)
         self.total += sum(values) if rate == 1.0 else sum(values) * weights(rate)[1]
 
 
-class Gauge:
+class Gauge(msgspec.Struct, gc=False, eq=False):
     """The value that came last; a sample rate says nothing about it."""
 
-    __slots__ = ("last", "samples")
     grows: ClassVar[bool] = False
     size: ClassVar[int] = _bytes_alone
-
-    def __init__(self) -> None:
-        self.samples = 0
-        self.last = 0.0
+    samples: int = 0
+    last: float = 0.0
 
     def add(self, values: Sequence[Any], rate: float) -> None:
         self.samples += len(values)

@@ -28,15 +28,12 @@ interval_s: Final = 10
 max_fed: Final = 8_192
 
 
-class Feed:
+class Feed(msgspec.Struct, gc=False, eq=False):
     """Where a receiver puts the values of one context that were sampled at one rate, in order of arrival."""
 
-    __slots__ = ("context", "rate", "values")
-
-    def __init__(self, context: Context, rate: float) -> None:
-        self.context = context
-        self.rate = rate
-        self.values: list[Any] = []
+    context: Context
+    rate: float
+    values: list[Any]
 
 
 class Gathered(msgspec.Struct, frozen=True, gc=False):
@@ -67,7 +64,8 @@ class Aggregator:
         self._max_bytes = max_bytes
         self._open_s = 0
         self._now_s = 0
-        self._feeds: dict[tuple[Context, float], Feed] = {}
+        self._feeds: dict[Context, Feed] = {}
+        self._sampled_feeds: dict[tuple[Context, float], Feed] = {}
         self._turn: Iterator[Feed] = iter(())
         self._fed = 0
         self._buckets: dict[int, _Bucket] = {}
@@ -89,10 +87,13 @@ class Aggregator:
 
     def feed(self, context: Context, rate: float = 1.0) -> Feed:
         """The one feed of this context and rate. Good until `forget_feeds`."""
-        key = (context, rate)
-        feed = self._feeds.get(key)
+        feed = self._known_feed(context, rate)
         if feed is None:
-            feed = self._feeds[key] = Feed(context, rate)
+            feed = Feed(context, rate, [])
+            if rate == 1.0:
+                self._feeds[context] = feed
+            else:
+                self._sampled_feeds[context, rate] = feed
         return feed
 
     def fed(self, samples: int) -> None:
@@ -101,7 +102,7 @@ class Aggregator:
         while self._fed > max_fed:
             feed = next(self._turn, None)
             if feed is None:
-                self._turn = iter(list(self._feeds.values()))
+                self._turn = iter(self._all_feeds())
             elif feed.values:
                 self._fold_feed(feed)
 
@@ -110,14 +111,14 @@ class Aggregator:
         start_s = self._open_s if time_s is None or time_s > self._now_s else time_s - time_s % interval_s
         if start_s == self._open_s:
             # What waits in the feed arrived before: a gauge's last value must stay the last.
-            waiting = self._feeds.get((context, rate))
+            waiting = self._known_feed(context, rate)
             if waiting is not None and waiting.values:
                 self._fold_feed(waiting)
         self._put(start_s, context, values, rate)
 
     def fold(self) -> None:
         """Move everything from the feeds into the open bucket."""
-        for feed in self._feeds.values():
+        for feed in self._all_feeds():
             if feed.values:
                 self._fold_feed(feed)
 
@@ -125,6 +126,7 @@ class Aggregator:
         """Fold, then let go of all feeds; who kept some must ask for them anew."""
         self.fold()
         self._feeds.clear()
+        self._sampled_feeds.clear()
         self._turn = iter(())
 
     # --- out ---
@@ -165,6 +167,12 @@ class Aggregator:
             max_contexts=self._max_contexts,
             max_bytes=self._max_bytes,
         )
+
+    def _known_feed(self, context: Context, rate: float) -> Feed | None:
+        return self._feeds.get(context) if rate == 1.0 else self._sampled_feeds.get((context, rate))
+
+    def _all_feeds(self) -> list[Feed]:
+        return [*self._feeds.values(), *self._sampled_feeds.values()]
 
     def _fold_feed(self, feed: Feed) -> None:
         self._fed -= len(feed.values)

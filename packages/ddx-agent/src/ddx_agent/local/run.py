@@ -186,6 +186,8 @@ def extension_settings(intake_url: str, accounts_file: Path, spool: Path) -> Map
         "DD_APM_DD_URL": intake_url,
         "DDX_ACCOUNTS_FILE": str(accounts_file),
         "DDX_SPOOL_DIR": str(spool),
+        # On a laptop there are other people's machines on the network; the local platform posts to loopback.
+        "DDX_TELEMETRY_HOST": "127.0.0.1",
     }
 
 

@@ -3,7 +3,8 @@
 Rules of this file:
 - Until this loop asks for the next event, Lambda bills the invocation. So nothing here waits without a bound: for the end of
   the invocation at most until shortly before its deadline, for a flush at most `max_added_s`.
-- Nobody waits for telemetry that will not come (`has_telemetry`).
+- Nobody waits for telemetry that will not come: there is none (`has_telemetry`), none has come for this invocation in its
+  first second, or a recent end was not told in time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import trio
 from ddx_agent.link import EventSource
 from ddx_core import log
 from ddx_core.clock import WallClock, ns_per_ms
-from ddx_core.flush import Cadence, Decision, FlushPlan, Strategy, plan
+from ddx_core.flush import Cadence, Decision, Strategy, plan
 from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
 from ddx_core.lifecycle import Invoke, Report, RuntimeDone, Shutdown
 from ddx_core.pipeline import FlushKind
@@ -25,8 +26,14 @@ from .flusher import Flusher
 
 # Asking for the next event must be done this long before the function's deadline; the keeper steps in after that.
 ask_before_deadline_s = 0.3
-# A function that is about to time out takes its data along if a flush starts this long before.
+# A function that is about to time out takes its data along if a flush starts this long before; at most a part of its time.
 flush_before_deadline_s = 1.2
+flush_before_deadline_part = 0.25
+# Lambda sends events within 25 ms of buffering; a platform that has said nothing of an invocation by then sends nothing in time.
+first_word_within_s = 1.0
+# After an end that was not told, so many invocations are not waited for; then one is, and each further miss doubles the number.
+first_distrust = 10
+longest_distrust = 1000
 without_telemetry_tick_s = 1.0
 
 
@@ -36,6 +43,8 @@ class EndOfInvocation(InvocationObserver):
     def __init__(self) -> None:
         self._ended: deque[str] = deque(maxlen=64)
         self._waited_for: tuple[str, trio.Event] | None = None
+        self._distrust = 0
+        self._left_out = 0
 
     def on_runtime_done(self, invocation: Invocation, event: RuntimeDone) -> None:
         self.tell(invocation.request_id)
@@ -47,6 +56,20 @@ class EndOfInvocation(InvocationObserver):
         self._ended.append(request_id)
         if self._waited_for is not None and self._waited_for[0] == request_id:
             self._waited_for[1].set()
+
+    def may_be_waited_for(self) -> bool:
+        """Whether waiting for the end of the invocation that begins now is a good bet; ask once for each."""
+        if self._left_out:
+            self._left_out -= 1
+            return False
+        return True
+
+    def was_seen(self) -> None:
+        self._distrust = 0
+
+    def was_missed(self) -> None:
+        self._distrust = min(self._distrust * 2, longest_distrust) or first_distrust
+        self._left_out = self._distrust
 
     async def wait(self, request_id: str) -> None:
         if request_id in self._ended:
@@ -112,14 +135,14 @@ class OnDemand:
         if self._flusher.is_in_trouble():
             # Blocking flushes pass the failing endpoint by; while the function runs it can be tried at no one's cost.
             self._flusher.start_in_background()
-        if not self.has_telemetry:
+        if not self.has_telemetry or not self._ends.may_be_waited_for():
             self._tick_s = without_telemetry_tick_s
             self._flusher.start_in_background()
             return
         self._tick_s = planned.tick_ms / 1000
         match planned.decision:
             case Decision.AT_END:
-                await self._flush_at_end_of(invocation, planned)
+                await self._flush_at_end_of(invocation)
             case Decision.NOW_AND_WAIT:
                 await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._seconds_left(self._max_added_s))
             case Decision.NOW_IN_BACKGROUND:
@@ -127,21 +150,34 @@ class OnDemand:
             case Decision.NOT_NOW:
                 pass
 
-    async def _flush_at_end_of(self, invocation: Invocation, planned: FlushPlan) -> None:
-        patience_s = self._seconds_left(None)
-        with trio.move_on_after(max(0.0, patience_s - flush_before_deadline_s)) as scope:
-            await self._ends.wait(invocation.request_id)
-        if scope.cancelled_caught:
-            # The deadline is near. Save what there is now, in parallel with the function, and go on waiting for its end.
+    async def _flush_at_end_of(self, invocation: Invocation) -> None:
+        if not await self._see_end_of(invocation):
+            self._ends.was_missed()
             self._flusher.start_in_background()
-            with trio.move_on_after(self._seconds_left(None)) as scope:
-                await self._ends.wait(invocation.request_id)
-        if scope.cancelled_caught:
             log.debug("end_of_invocation_not_seen", request_id=invocation.request_id)
             return
+        self._ends.was_seen()
         ended = trio.current_time()
         await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._seconds_left(self._max_added_s))
         self.added_ms.append(round((trio.current_time() - ended) * 1000, 2))
+
+    async def _see_end_of(self, invocation: Invocation) -> bool:
+        """Wait for the end as long as it can still be expected to be told."""
+        left_s = self._seconds_left(None)
+        until_flush_s = left_s - min(flush_before_deadline_s, left_s * flush_before_deadline_part)
+        first_s = min(first_word_within_s, until_flush_s)
+        for patience_s in (first_s, until_flush_s - first_s):
+            with trio.move_on_after(patience_s):
+                await self._ends.wait(invocation.request_id)
+                return True
+            if invocation.start_ns is None:
+                return False
+        # The deadline is near. Save what there is, in parallel with the function, and go on waiting for its end.
+        self._flusher.start_in_background()
+        with trio.move_on_after(self._seconds_left(None)):
+            await self._ends.wait(invocation.request_id)
+            return True
+        return False
 
     def _seconds_left(self, at_most: float | None) -> float:
         """Until the next event must have been asked for; without a deadline, and at most, `at_most` (or 15 min)."""

@@ -35,8 +35,9 @@ crowded_idle_s: Final = 1.0
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of one server. Times are in seconds, sizes in bytes.
 
-    `body_s` is for a whole body, `answer_s` for a whole answer or for each chunk of a stream. `bodies_bytes` bounds the
-    bodies of all requests at hand together; past it clients are told to come back (429), one body alone always may.
+    `header_bytes` bounds what is kept of a header that is not complete. `body_s` is for a whole body, `answer_s` for a
+    whole answer or for each chunk of a stream. `bodies_bytes` bounds the bodies of all requests at hand together; past it
+    clients are told to come back (429), one body alone always may.
     """
 
     max_connections: int = 256

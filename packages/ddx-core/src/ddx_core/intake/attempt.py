@@ -10,9 +10,11 @@ Rules of this file:
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 import msgspec
@@ -134,17 +136,22 @@ class Connections:
     async def _exchange(
         self, client: httpx.AsyncClient, endpoint: Endpoint, payload: Payload, key: ApiKey, progress: _Progress
     ) -> None:
-        headers = [
-            ("DD-API-KEY", key.value),
-            ("Content-Type", payload.content_type),
-            *([("Content-Encoding", payload.encoding)] if payload.encoding else ()),
-            *payload.headers,
-        ]
-        request = client.build_request(
+        import httpx
+
+        request = httpx.Request(
             "POST",
             endpoint.base_url + payload.path,
-            headers=headers,
-            content=payload.body,
+            headers=[
+                ("User-Agent", self._settings.user_agent),
+                ("Accept", "*/*"),
+                ("Accept-Encoding", "identity"),
+                ("DD-API-KEY", key.value),
+                ("Content-Type", payload.content_type),
+                *([("Content-Encoding", payload.encoding)] if payload.encoding else ()),
+                ("Content-Length", str(len(payload.body))),
+                *payload.headers,
+            ],
+            stream=_stream_type()(payload.body),
             extensions={"trace": progress.trace},
         )
         response = await client.send(request, stream=True)
@@ -171,6 +178,7 @@ class Connections:
                     await pool.client.aclose()
                 pool = self._pools.get(base_url)
         if pool is None:
+            _check(base_url)
             pool = self._pools[base_url] = _Pool(self._new_client(base_url.startswith("https:")), self._wall_clock())
         return pool
 
@@ -208,7 +216,6 @@ class Connections:
                 max_keepalive_connections=settings.max_connections,
                 keepalive_expiry=idle_limit_s,
             ),
-            headers={"User-Agent": settings.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"},
         )
 
 
@@ -220,6 +227,44 @@ class _Pool:
         self.in_flight = 0
         self.is_retired = False
         self.last_used_ns = now_ns
+
+
+def _check(base_url: str) -> None:
+    """Raises ValueError for what is no http or https URL, or has an impossible port."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError(f"{base_url!r}: expected http://host:port or https://host")
+
+
+@cache
+def _stream_type() -> Callable[[bytes], httpx.AsyncByteStream]:
+    """A request body for httpx that is no async generator: one of those is left half-read when a send is cancelled."""
+    import httpx
+
+    class Body(httpx.AsyncByteStream):
+        def __init__(self, body: bytes) -> None:
+            self._body = body
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return _Once(self._body)
+
+    return Body
+
+
+class _Once:
+    __slots__ = ("_left",)
+
+    def __init__(self, body: bytes) -> None:
+        self._left: bytes | None = body or None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        body, self._left = self._left, None
+        if body is None:
+            raise StopAsyncIteration
+        return body
 
 
 class _Progress:

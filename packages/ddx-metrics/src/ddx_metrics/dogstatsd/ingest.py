@@ -28,6 +28,7 @@ _filtered: Final = frozenset([b"aws.lambda.enhanced.invocations"])
 _number_characters: Final = b"0123456789.eE+-"
 _bytes_per_known: Final = 400
 _max_numbers: Final = 4_096
+_max_texts: Final = 2_048
 
 Admit = Callable[[], bool]
 """Asked before a line of one metric is taken: False refuses it, counted as filtered."""
@@ -55,6 +56,7 @@ class Ingest:
         self._known = 0
         self._known_bytes = 0
         self._numbers: dict[bytes, float] = {}
+        self._texts: dict[str, str] = {}
 
     def ask_before(self, name: str, admit: Admit) -> None:
         """From here on, take lines of the metric with this name only if `admit` says so."""
@@ -184,7 +186,12 @@ class Ingest:
         return self._learn(name, stem, context, form.rate), time_s
 
     def _context(self, name: bytes, form: Form) -> Context:
-        return make_context(self._namespace.apply(name.decode()), form.type, form.tags)
+        if len(self._texts) > _max_texts:
+            self._texts.clear()
+        # Contexts share names and tags; so should the memory they lie in.
+        shared = self._texts.setdefault
+        full_name = self._namespace.apply(name.decode())
+        return make_context(shared(full_name, full_name), form.type, [shared(tag, tag) for tag in form.tags])
 
     def _learn(self, name: bytes, rest: bytes, context: Context, rate: float) -> Feed:
         if self._known >= self._max_known or self._known_bytes >= self._max_known * _bytes_per_known:

@@ -1,0 +1,640 @@
+"""IntakeClient against an intake that answers by script, on Trio and on asyncio alike."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+import trio
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ddx_core.errors import Unavailable
+from ddx_core.http import Hangup, Request, Response, text
+from ddx_core.intake import ApiKey, ClientSettings, Doubt, IntakeClient, Outcome, RetryPolicy, Sent
+from ddx_core.intake.attempt import answer_body_s, max_answer_bytes
+from tests.support.builders import KeyRing, a_payload, an_endpoint
+from tests.support.cancel import cancel_at_every_step
+from tests.support.clock import HandClock
+from tests.support.intake import ScriptedIntake, Step, hang, intake_in_a_thread, with_retry_after
+
+quick = RetryPolicy(max_attempts=4, base_s=0.001, cap_s=0.01)
+patient = ClientSettings(attempt_s=10)
+
+
+def run(backend: str, intake: ScriptedIntake, scenario: Callable[[], Awaitable[Any]]) -> Any:
+    """The scenario on one of the two event loops, the intake in a thread of its own."""
+
+    async def main() -> Any:
+        with anyio.fail_after(20):
+            return await scenario()
+
+    with intake_in_a_thread(intake):
+        return anyio.run(main, backend=backend)
+
+
+async def requests_at(intake: ScriptedIntake, count: int) -> None:
+    """Until so many requests have come to an intake that lives in another thread."""
+    while len(intake.requests) < count:
+        await anyio.sleep(0.005)
+
+
+@pytest.fixture(params=["trio", "asyncio"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def send_once(
+    backend: str,
+    *script: Step,
+    otherwise: Step = 202,
+    settings: ClientSettings = patient,
+    policy: RetryPolicy = quick,
+    uncertain: bool = False,
+) -> tuple[Sent, ScriptedIntake]:
+    intake = ScriptedIntake(script, otherwise=otherwise)
+
+    async def scenario() -> Sent:
+        async with IntakeClient(settings, policy) as client:
+            return await client.send(an_endpoint(intake.url), a_payload(), uncertain=uncertain)
+
+    return run(backend, intake, scenario), intake
+
+
+# --- one request ------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_carries_what_the_payload_says(backend: str) -> None:
+    intake = ScriptedIntake()
+
+    async def scenario() -> None:
+        async with IntakeClient(ClientSettings(user_agent="ddx/1")) as client:
+            client.warm_up(tls=False)
+            payload = a_payload(b"\x28\xb5", path="/api/v2/logs?x=1", encoding="zstd")
+            sent = await client.send(an_endpoint(intake.url, key=KeyRing("secret")), payload)
+            assert sent == Sent(outcome=Outcome.DELIVERED, status=202, attempts=1)
+
+    run(backend, intake, scenario)
+    (request,) = intake.requests
+    assert (request.method, request.path, request.query, request.body) == ("POST", "/api/v2/logs", "x=1", b"\x28\xb5")
+    assert request.headers["dd-api-key"] == "secret"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["content-encoding"] == "zstd"
+    assert request.headers["user-agent"] == "ddx/1"
+    assert request.headers["accept-encoding"] == "identity"
+    assert request.headers["content-length"] == "2"
+
+
+def test_requests_in_a_row_share_a_connection(backend: str) -> None:
+    intake = ScriptedIntake()
+
+    async def scenario() -> None:
+        async with IntakeClient() as client:
+            for _ in range(3):
+                await client.send(an_endpoint(intake.url), a_payload())
+
+    run(backend, intake, scenario)
+    assert intake.connections == 1
+
+
+# --- each kind of answer, in every order ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_accepted_is_delivered(backend: str, status: int) -> None:
+    sent, _ = send_once(backend, status)
+    assert (sent.outcome, sent.status, sent.attempts, sent.repeated) == (Outcome.DELIVERED, status, 1, False)
+
+
+@pytest.mark.parametrize("status", [301, 400, 403, 404, 413])
+def test_refused_is_refused_at_once(backend: str, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    sent, intake = send_once(backend, status)
+    assert (sent.outcome, sent.status, sent.attempts) == (Outcome.REFUSED, status, 1)
+    assert len(intake.requests) == 1
+    assert "intake_refused" in caplog.text
+    assert "test-key" not in caplog.text
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_trouble_of_the_moment_is_tried_again(backend: str, status: int) -> None:
+    sent, intake = send_once(backend, status, status)
+    assert (sent.outcome, sent.attempts, sent.repeated) == (Outcome.DELIVERED, 3, False)
+    assert len(intake.requests) == 3
+    assert len(set(intake.bodies)) == 1
+
+
+def test_trouble_without_end_is_unavailable(backend: str) -> None:
+    with pytest.raises(Unavailable, match="status 503 after 4 attempts") as caught:
+        send_once(backend, otherwise=503)
+    assert not caught.value.maybe_delivered
+    assert caught.value.attempted
+
+
+def test_a_reply_that_was_lost_is_flagged_when_the_payload_goes_out_again(backend: str) -> None:
+    sent, intake = send_once(backend, Hangup())
+    assert (sent.outcome, sent.attempts, sent.repeated) == (Outcome.DELIVERED, 2, True)
+    assert len(intake.requests) == 2
+
+
+def test_an_answer_that_hangs_is_given_up_and_flagged(backend: str) -> None:
+    sent, _ = send_once(backend, hang, settings=ClientSettings(attempt_s=0.1))
+    assert (sent.attempts, sent.repeated) == (2, True)
+
+
+def test_no_connection_at_all_is_no_doubt(backend: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+        async def scenario() -> None:
+            async with IntakeClient(patient, quick) as client:
+                await client.send(an_endpoint(url), a_payload())
+
+        with pytest.raises(Unavailable, match="ConnectError") as caught:
+            run(backend, ScriptedIntake(), scenario)
+        assert not caught.value.maybe_delivered
+
+
+def test_the_callers_doubt_is_remembered(backend: str) -> None:
+    sent, _ = send_once(backend, uncertain=True)
+    assert sent.repeated
+    with pytest.raises(Unavailable) as caught:
+        send_once(backend, otherwise=503, uncertain=True)
+    assert caught.value.maybe_delivered
+
+
+accepted: list[Step] = [202]
+permanent: list[Step] = [400, 403]
+passing: list[Step] = [503, 429, Hangup(), Hangup(b"HTTP/1.1 2"), with_retry_after(503, "0")]
+
+
+@given(st.lists(st.sampled_from([*accepted, *permanent, *passing]), min_size=1, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_in_every_order_the_first_answer_for_good_ends_it(script: list[Step]) -> None:
+    ends = [index for index, step in enumerate(script) if step in (*accepted, *permanent)]
+    end = ends[0] if ends else None
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            intake = await ScriptedIntake(script, otherwise=503).start(nursery)
+            async with IntakeClient(patient, quick) as client:
+                before = script[: quick.max_attempts if end is None else end]
+                lost = any(isinstance(step, Hangup) for step in before[: quick.max_attempts])
+                try:
+                    sent = await client.send(an_endpoint(intake.url), a_payload())
+                except Unavailable as trouble:
+                    # A kept connection that breaks is replaced at no cost, so there can be more requests than attempts.
+                    assert end is None or end >= quick.max_attempts
+                    assert trouble.maybe_delivered or not lost  # noqa: PT017 - one of two ways to end, both right
+                else:
+                    assert end is not None
+                    assert len(intake.requests) == end + 1
+                    assert (sent.outcome is Outcome.DELIVERED) == (script[end] in accepted)
+                    assert sent.repeated == any(isinstance(step, Hangup) for step in script[:end])
+                    assert sent.attempts <= quick.max_attempts
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+# --- the answer's body ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Hangup(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n{", reset=False),
+        Hangup(b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", reset=False),
+    ],
+)
+def test_a_status_counts_although_the_body_behind_it_is_cut_off(backend: str, broken: Hangup) -> None:
+    sent, intake = send_once(backend, broken)
+    assert (sent.outcome, sent.status, sent.repeated) == (Outcome.DELIVERED, 202, False)
+    assert len(intake.requests) == 1
+
+
+async def endless_body(request: Request) -> Response:
+    async def chunks() -> AsyncGenerator[bytes]:
+        while True:
+            yield b"x" * 10_000
+
+    return Response(status=202, stream=chunks())
+
+
+async def body_that_never_comes(request: Request) -> Response:
+    async def chunks() -> AsyncGenerator[bytes]:
+        yield b"{"
+        await trio.sleep_forever()
+
+    return Response(status=503, stream=chunks())
+
+
+def test_an_endless_body_is_not_read_to_its_end(backend: str) -> None:
+    assert max_answer_bytes < 100_000
+    sent, _ = send_once(backend, endless_body)
+    assert (sent.outcome, sent.attempts) == (Outcome.DELIVERED, 1)
+
+
+def test_a_body_that_never_comes_is_not_waited_for(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answer_body_s <= 1.0
+    monkeypatch.setattr("ddx_core.intake.attempt.answer_body_s", 0.05)
+    sent, intake = send_once(backend, body_that_never_comes)
+    assert (sent.outcome, sent.attempts, sent.repeated) == (Outcome.DELIVERED, 2, False)
+    assert len(intake.requests) == 2
+
+
+def test_the_beginning_of_a_refusal_is_logged_on_one_line(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    send_once(backend, text("it is\nnot valid" + "x" * 5000, 400))
+    (line,) = [record.getMessage() for record in caplog.records if "intake_refused" in record.getMessage()]
+    assert "it is not valid" in line
+    assert len(line) < 500
+
+
+# --- pauses and deadlines ---------------------------------------------------------------------------------------------
+
+
+def test_retry_after_is_waited_for(backend: str) -> None:
+    intake = ScriptedIntake([with_retry_after(429, "1")])
+
+    async def scenario() -> tuple[Sent, float]:
+        async with IntakeClient(patient, quick) as client:
+            began = anyio.current_time()
+            return await client.send(an_endpoint(intake.url), a_payload()), anyio.current_time() - began
+
+    sent, seconds = run(backend, intake, scenario)
+    assert sent.attempts == 2
+    assert seconds >= 1
+
+
+@pytest.mark.parametrize("value", ["60", "Fri, 31 Dec 2100 23:59:59 GMT"])
+def test_a_pause_longer_than_patience_is_the_callers(backend: str, value: str) -> None:
+    with pytest.raises(Unavailable) as caught:
+        send_once(backend, with_retry_after(503, value))
+    assert caught.value.retry_after_s is not None
+    assert caught.value.retry_after_s >= 60
+
+
+def test_a_pause_that_does_not_fit_the_deadline_is_not_begun(backend: str) -> None:
+    intake = ScriptedIntake(otherwise=with_retry_after(503, "5"))
+
+    async def scenario() -> float:
+        async with IntakeClient(patient, quick) as client:
+            began = anyio.current_time()
+            with pytest.raises(Unavailable), anyio.fail_after(3):
+                await client.send(an_endpoint(intake.url), a_payload())
+            return anyio.current_time() - began
+
+    assert run(backend, intake, scenario) < 2.5
+    assert len(intake.requests) == 1
+
+
+def test_the_callers_deadline_holds_whatever_the_intake_does(backend: str) -> None:
+    intake = ScriptedIntake(otherwise=hang)
+    doubt = Doubt()
+
+    async def scenario() -> float:
+        async with IntakeClient(patient, quick) as client:
+            began = anyio.current_time()
+            with anyio.move_on_after(0.2) as scope:
+                await client.send(an_endpoint(intake.url), a_payload(), doubt=doubt)
+            assert scope.cancelled_caught
+            return anyio.current_time() - began
+
+    assert run(backend, intake, scenario) < 2
+    assert doubt.maybe_delivered
+
+
+def test_cut_off_in_a_pause_nothing_is_in_doubt(backend: str) -> None:
+    intake = ScriptedIntake(otherwise=503)
+    doubt = Doubt()
+
+    async def scenario() -> None:
+        # The pause is longer than all patience of this test, but no deadline is there to foresee it.
+        policy = RetryPolicy(base_s=20, cap_s=20)
+        async with IntakeClient(patient, policy) as client, anyio.create_task_group() as group:
+            group.start_soon(lambda: client.send(an_endpoint(intake.url), a_payload(), doubt=doubt))
+            await requests_at(intake, 1)
+            await anyio.sleep(0.1)
+            group.cancel_scope.cancel()
+
+    run(backend, intake, scenario)
+    assert not doubt.maybe_delivered
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_key_nothing_is_sent(backend: str) -> None:
+    intake = ScriptedIntake()
+
+    async def scenario() -> None:
+        async with IntakeClient() as client:
+            keys = KeyRing(None)
+            endpoint = an_endpoint(intake.url, key=keys)
+            with pytest.raises(Unavailable, match="no API key yet") as caught:
+                await client.send(endpoint, a_payload())
+            assert not caught.value.attempted
+            keys.add("late")
+            assert (await client.send(endpoint, a_payload())).outcome is Outcome.DELIVERED
+
+    run(backend, intake, scenario)
+    assert [request.headers["dd-api-key"] for request in intake.requests] == ["late"]
+
+
+def test_a_refused_key_is_replaced_by_the_next(backend: str) -> None:
+    intake = ScriptedIntake([403])
+
+    async def scenario() -> Sent:
+        async with IntakeClient(patient, quick) as client:
+            return await client.send(an_endpoint(intake.url, key=KeyRing("old", "new")), a_payload())
+
+    sent = run(backend, intake, scenario)
+    assert (sent.outcome, sent.attempts) == (Outcome.DELIVERED, 2)
+    assert [request.headers["dd-api-key"] for request in intake.requests] == ["old", "new"]
+
+
+def test_keys_that_are_all_refused_do_not_go_on_for_ever(backend: str) -> None:
+    intake = ScriptedIntake(otherwise=403)
+    keys = KeyRing(*(f"key-{number}" for number in range(100)))
+
+    async def scenario() -> None:
+        async with IntakeClient(patient, quick) as client:
+            with pytest.raises(Unavailable):  # there is one more key to try another time
+                await client.send(an_endpoint(intake.url, key=keys), a_payload())
+
+    run(backend, intake, scenario)
+    assert len(intake.requests) == quick.max_attempts
+
+
+@pytest.mark.parametrize("key", ["with\nnewline", "with\r\nInjected: header", "ümlaut", "\x00"])
+def test_a_key_that_is_no_header_is_never_shown(backend: str, key: str, caplog: pytest.LogCaptureFixture) -> None:
+    intake = ScriptedIntake()
+
+    async def scenario() -> None:
+        async with IntakeClient(patient, quick) as client:
+            with pytest.raises(Unavailable) as caught:
+                await client.send(an_endpoint(intake.url, key=KeyRing(key)), a_payload())
+            assert key not in str(caught.value)
+            assert repr(key)[1:-1] not in str(caught.value)
+            assert not caught.value.maybe_delivered
+
+    run(backend, intake, scenario)
+    assert not intake.requests
+    assert key not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "ftp://127.0.0.1", "http://", "http://[::bad", "http://127.0.0.1:99999"]
+)
+def test_a_url_that_is_none_is_unavailable_at_once(backend: str, url: str) -> None:
+    async def scenario() -> None:
+        async with IntakeClient(patient, RetryPolicy(base_s=100, cap_s=100, patience_s=1000)) as client:
+            await client.send(an_endpoint(url), a_payload())
+
+    with pytest.raises(Unavailable):
+        run(backend, ScriptedIntake(), scenario)
+
+
+def test_a_certificate_store_that_cannot_be_read_is_unavailable(backend: str) -> None:
+    def broken() -> ssl.SSLContext:
+        raise FileNotFoundError("no such file: ca.pem")
+
+    async def scenario() -> None:
+        async with IntakeClient(ClientSettings(make_tls=broken)) as client:
+            await client.send(an_endpoint("https://127.0.0.1:1"), a_payload())
+
+    with pytest.raises(Unavailable, match=r"no such file: ca\.pem"):
+        run(backend, ScriptedIntake(), scenario)
+
+
+# --- kept connections and frozen time ---------------------------------------------------------------------------------
+
+
+def test_a_kept_connection_that_died_is_replaced_without_spending_an_attempt(backend: str) -> None:
+    """The intake resets the kept connection when the second request comes: there is no telling whether it was read."""
+    intake = ScriptedIntake([202, Hangup()])
+
+    async def scenario() -> Sent:
+        async with IntakeClient(patient, RetryPolicy(max_attempts=1)) as client:
+            endpoint = an_endpoint(intake.url)
+            await client.send(endpoint, a_payload())
+            return await client.send(endpoint, a_payload())
+
+    sent = run(backend, intake, scenario)
+    assert (sent.outcome, sent.attempts) == (Outcome.DELIVERED, 1)
+    assert sent.repeated
+
+
+def test_a_connection_that_was_closed_meanwhile_is_no_doubt(backend: str) -> None:
+    intake = ScriptedIntake(otherwise=Response(status=202, close=True))
+
+    async def scenario() -> Sent:
+        async with IntakeClient(patient, RetryPolicy(max_attempts=1)) as client:
+            endpoint = an_endpoint(intake.url)
+            await client.send(endpoint, a_payload())
+            return await client.send(endpoint, a_payload())
+
+    sent = run(backend, intake, scenario)
+    assert (sent.outcome, sent.attempts, sent.repeated) == (Outcome.DELIVERED, 1, False)
+
+
+def test_an_intake_that_only_ever_breaks_kept_connections_does_not_hold_us_for_ever(backend: str) -> None:
+    intake = ScriptedIntake(otherwise=Hangup())
+
+    async def scenario() -> None:
+        async with IntakeClient(ClientSettings(max_connections=2), quick) as client:
+            await client.send(an_endpoint(intake.url), a_payload())
+
+    with pytest.raises(Unavailable) as caught:
+        run(backend, intake, scenario)
+    assert caught.value.maybe_delivered
+    assert len(intake.requests) == quick.max_attempts
+
+
+@pytest.mark.parametrize(("seconds", "connections"), [(1.0, 1), (60.0, 2), (7 * 24 * 3600.0, 2), (-60.0, 2)])
+def test_after_a_freeze_connections_are_opened_anew(backend: str, seconds: float, connections: int) -> None:
+    intake = ScriptedIntake()
+    clock = HandClock()
+
+    async def scenario() -> None:
+        async with IntakeClient(patient, quick, wall_clock=clock) as client:
+            endpoint = an_endpoint(intake.url)
+            await client.send(endpoint, a_payload())
+            clock.advance(seconds)  # the monotonic clock has stood still
+            await client.send(endpoint, a_payload())
+
+    run(backend, intake, scenario)
+    assert intake.connections == connections
+
+
+def test_a_request_under_way_in_a_freeze_is_replaced_soon_after_it(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer has forgotten the connection without a word. The attempt has 30 s, of which nobody should wait for more."""
+    monkeypatch.setattr("ddx_core.intake.attempt.thaw_grace_s", 0.1)
+    intake = ScriptedIntake([hang])
+    clock = HandClock()
+
+    async def scenario() -> Sent:
+        async with IntakeClient(ClientSettings(attempt_s=30), RetryPolicy(max_attempts=1), wall_clock=clock) as client:
+            async with anyio.create_task_group() as group:
+                group.start_soon(freeze)
+                return await client.send(an_endpoint(intake.url), a_payload())
+            raise AssertionError
+
+    async def freeze() -> None:
+        await requests_at(intake, 1)
+        clock.advance(3600)
+
+    sent = run(backend, intake, scenario)
+    assert (sent.attempts, sent.repeated) == (1, True)
+
+
+# --- bounds and cancellation ------------------------------------------------------------------------------------------
+
+
+def test_connections_to_one_endpoint_are_bounded(backend: str) -> None:
+    intake = ScriptedIntake()
+
+    async def scenario() -> None:
+        async with IntakeClient(ClientSettings(max_connections=2)) as client, anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(client.send, an_endpoint(intake.url), a_payload())
+
+    run(backend, intake, scenario)
+    assert len(intake.requests) == 20
+    assert intake.connections <= 2
+
+
+def test_an_endpoint_that_hangs_takes_no_connection_from_another(backend: str) -> None:
+    intake, hanging = ScriptedIntake(), ScriptedIntake(otherwise=hang)
+
+    async def scenario() -> None:
+        async with IntakeClient(ClientSettings(max_connections=2)) as client, anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(client.send, an_endpoint(hanging.url, name="hanging"), a_payload())
+            await requests_at(hanging, 2)
+            assert (await client.send(an_endpoint(intake.url), a_payload())).outcome is Outcome.DELIVERED
+            group.cancel_scope.cancel()
+
+    with intake_in_a_thread(hanging):
+        run(backend, intake, scenario)
+
+
+def test_many_cancelled_sends_use_no_connection_up(backend: str) -> None:
+    """Whatever a cancelled attempt leaves in its pool, the next sends get through, with as few connections as allowed."""
+    intake = ScriptedIntake([hang] * 6)
+
+    async def scenario() -> Sent:
+        async with IntakeClient(ClientSettings(max_connections=2)) as client:
+            endpoint = an_endpoint(intake.url)
+            for number in range(6):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(client.send, endpoint, a_payload())
+                    await requests_at(intake, number + 1)
+                    group.cancel_scope.cancel()
+            return await client.send(endpoint, a_payload())
+
+    assert run(backend, intake, scenario).outcome is Outcome.DELIVERED
+
+
+async def test_cancelled_at_any_step_a_send_leaves_a_client_that_works(nursery: trio.Nursery) -> None:
+    intake = await ScriptedIntake().start(nursery)
+    endpoint = an_endpoint(intake.url)
+    doubt = Doubt()
+    requests_before = 0
+
+    async with IntakeClient(ClientSettings(max_connections=1), quick) as client:
+
+        async def operation() -> None:
+            nonlocal doubt, requests_before
+            doubt = Doubt()
+            requests_before = len(intake.requests)
+            await client.send(endpoint, a_payload(), doubt=doubt)
+
+        async def check(completed: bool) -> None:
+            # What the intake has may be in doubt, but never unknown; and the only connection is free again.
+            if not completed and len(intake.requests) > requests_before:
+                assert doubt.maybe_delivered
+            with trio.fail_after(5):
+                assert (await client.send(endpoint, a_payload())).outcome is Outcome.DELIVERED
+
+        assert await cancel_at_every_step(operation, check) > 5
+
+
+async def test_cancelled_at_any_step_of_a_new_tls_connection_nothing_stays_open(nursery: trio.Nursery) -> None:
+    authority = trustme.CA()
+    certificate: Any = authority.issue_cert("127.0.0.1")
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(server_tls)
+    client_tls = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+    answered = 0
+
+    async def answer(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        nonlocal answered
+        try:
+            while await stream.receive_some(65536):
+                answered += 1
+                await stream.send_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    listeners: list[Any] = await nursery.start(trio.serve_ssl_over_tcp, answer, 0, server_tls)
+    url = f"https://127.0.0.1:{listeners[0].transport_listener.socket.getsockname()[1]}"
+
+    async def operation() -> None:
+        async with IntakeClient(ClientSettings(make_tls=lambda: client_tls), RetryPolicy(max_attempts=1)) as client:
+            await client.send(an_endpoint(url), a_payload())
+
+    # An open socket that is forgotten is a ResourceWarning, and a warning is an error.
+    assert await cancel_at_every_step(operation, lambda completed: None) > 10
+    assert answered
+
+
+def test_the_certificate_store_is_read_once(backend: str) -> None:
+    made = 0
+    clock = HandClock()
+
+    def make_tls() -> ssl.SSLContext:
+        nonlocal made
+        made += 1
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    async def scenario() -> None:
+        async with IntakeClient(
+            ClientSettings(make_tls=make_tls), RetryPolicy(max_attempts=1), wall_clock=clock
+        ) as client:
+            client.warm_up(tls=True)
+            for _ in range(3):
+                clock.advance(60)
+                with pytest.raises(Unavailable):
+                    await client.send(an_endpoint("https://127.0.0.1:1"), a_payload())
+
+    run(backend, ScriptedIntake(), scenario)
+    assert made == 1
+
+
+def test_a_key_source_may_be_anything_that_has_the_two_methods(backend: str) -> None:
+    class Vault:
+        async def get(self) -> ApiKey | None:
+            await anyio.lowlevel.checkpoint()
+            return ApiKey("from the vault")
+
+        async def refused(self, key: ApiKey) -> bool:
+            return False
+
+    intake = ScriptedIntake([403])
+
+    async def scenario() -> Sent:
+        async with IntakeClient() as client:
+            return await client.send(an_endpoint(intake.url, key=Vault()), a_payload())
+
+    assert run(backend, intake, scenario).outcome is Outcome.REFUSED
