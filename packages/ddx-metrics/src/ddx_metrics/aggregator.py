@@ -26,6 +26,7 @@ interval_s: Final = 10
 # The more values a feed has when it is folded the less each one costs; folding this many at once, when a bucket ends,
 # takes 2 to 4 ms.
 max_fed: Final = 8_192
+feeds_per_slice: Final = 500
 
 
 class Feed(msgspec.Struct, gc=False, eq=False):
@@ -122,6 +123,16 @@ class Aggregator:
             if feed.values:
                 self._fold_feed(feed)
 
+    def fold_in_slices(self) -> Iterator[None]:
+        """The same, stopping after every millisecond or so; feeds may be filled and forgotten between two slices."""
+        feeds = self._all_feeds()
+        for first in range(0, len(feeds), feeds_per_slice):
+            if first:
+                yield
+            for feed in feeds[first : first + feeds_per_slice]:
+                if feed.values:
+                    self._fold_feed(feed)
+
     def forget_feeds(self) -> None:
         """Fold, then let go of all feeds; who kept some must ask for them anew."""
         self.fold()
@@ -132,8 +143,12 @@ class Aggregator:
     # --- out ---
 
     def cut(self, *, include_open: bool) -> None:
-        """Set the closed buckets aside for `take`, the open one too if asked for."""
+        """Fold, and set the closed buckets aside for `take`, the open one too if asked for."""
         self.fold()
+        self.cut_folded(include_open=include_open)
+
+    def cut_folded(self, *, include_open: bool) -> None:
+        """The same without what waits in feeds, which belongs to the open bucket."""
         for start_s in list(self._buckets):
             if include_open or start_s != self._open_s:
                 self._cut.append((start_s, self._buckets.pop(start_s)))

@@ -122,11 +122,14 @@ class MetricsPipeline:
         """Encode and send. The bucket that is still open is left out of background flushes: it will be sent whole."""
         self.drain()
         self._aggregator.advance(self._now_s())
-        self._aggregator.cut(include_open=kind is not FlushKind.BACKGROUND)
         if kind is FlushKind.FINAL:
             # Nobody is received from any more, and the deadline may be near: into the queues with all of it first.
+            self._aggregator.cut(include_open=True)
             self._encode_for(None)
         else:
+            for _ in self._aggregator.fold_in_slices():
+                await trio.lowlevel.checkpoint()
+            self._aggregator.cut_folded(include_open=kind is FlushKind.BLOCKING)
             await self._encode()
         await self._fanout.flush(
             wait_for_open_breaker=kind is not FlushKind.BLOCKING, last_chance=kind is FlushKind.FINAL
@@ -156,7 +159,7 @@ class MetricsPipeline:
         while True:
             await self._crowded.wait()
             self._crowded = trio.Event()
-            self._aggregator.cut(include_open=False)
+            self._aggregator.cut_folded(include_open=False)
             await self._encode()
 
     def _now_s(self) -> int:

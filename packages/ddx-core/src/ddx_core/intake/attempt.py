@@ -30,8 +30,9 @@ max_answer_bytes: Final = 16_384
 answer_body_s: Final = 1.0
 idle_limit_s: Final = 5.0
 """A connection idle for longer is not used again: the peer, or a NAT on the way, may have dropped it during a freeze."""
+tick_s: Final = 1.0
 thaw_after_s: Final = 5.0
-"""A tick of one second that took this much longer on the wall clock: the process was frozen."""
+"""A tick that took this much longer on the wall clock than it should: the process was frozen."""
 thaw_grace_s: Final = 3.0
 """An answer that came during a freeze lies in the socket; none within this time after a thaw means a dead connection."""
 
@@ -138,10 +139,12 @@ class Connections:
     ) -> None:
         import httpx
 
+        url = httpx.URL(endpoint.base_url + payload.path)
         request = httpx.Request(
             "POST",
-            endpoint.base_url + payload.path,
+            url,
             headers=[
+                ("Host", url.netloc.decode("ascii")),
                 ("User-Agent", self._settings.user_agent),
                 ("Accept", "*/*"),
                 ("Accept-Encoding", "identity"),
@@ -343,7 +346,7 @@ async def _running_time_limit(seconds: float, wall_clock: WallClock) -> AsyncGen
     async def watch(scope: anyio.CancelScope) -> None:
         left = seconds
         while left > 0:
-            tick = min(1.0, left)
+            tick = min(tick_s, left)
             before_ns = wall_clock()
             await anyio.sleep(tick)
             left -= tick
