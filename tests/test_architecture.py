@@ -72,7 +72,6 @@ may_catch_everything = {
     "ddx_core/intake/fanout.py",
     "ddx_core/invocation/tracker.py",
     "ddx_core/lifecycle/telemetry.py",
-    "ddx_core/intake/fanout.py",
     "ddx_core/pipeline.py",
     "ddx_metrics/dogstatsd/ingest.py",
     "ddx_agent/extension.py",

@@ -351,3 +351,15 @@ async def test_flush_with_nothing_held_sends_nothing() -> None:
     for kind in FlushKind:
         await rig.pipeline.flush(kind)
     assert rig.intake.payloads == []
+
+
+async def test_losses_are_told_once_with_their_count(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(LogsSettings(max_waiting_items=3))
+    rig.observe(*(event("function", f"line {number}") for number in range(5)), event("function", "x" * (2 << 20)))
+    rig.observe(start())
+    for _ in range(2):
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+    assert caplog.messages == [
+        "logs_dropped about=waiting_full so_far=3",
+        "logs_shortened about=truncated so_far=1",
+    ]

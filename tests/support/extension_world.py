@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class World:
         for signal in ("logs", "metrics", "traces", "stats"):
             account = self.account(signal)
             assert account["held"]["items"] == 0, (signal, account)
-            assert not {reason for reason in account["dropped"]} - {"filtered", "own_line"}, (signal, account)
+            assert not set(account["dropped"]) - {"filtered", "own_line"}, (signal, account)
         assert_delivered_once(self.intake.store)
 
     def lines_of(self, id: str) -> list[str]:
@@ -81,8 +81,7 @@ async def open_world(
     timeout_s: float = 10.0,
     freeze: bool = True,
     taken: tuple[str, ...] = (),
-    intake_url: str | None = None,
-    **settings: str,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[World]:
     """`settings` are further variables of the extension's environment; `taken` names ports that somebody else holds."""
     ports = {
@@ -111,7 +110,7 @@ async def open_world(
     )
     accounts_file = folder / "accounts.jsonl"
     async with open_intake() as intake:
-        url = intake_url or intake.url
+        url = intake.url
         environment = {
             "DD_API_KEY": "0123456789abcdef0123456789abcdef",
             "DD_DD_URL": url,
@@ -125,7 +124,7 @@ async def open_world(
             "DD_APM_RECEIVER_PORT": str(ports["traces"]),
             "DDX_TELEMETRY_PORT": str(ports["telemetry"]),
             "DDX_TELEMETRY_HOST": "127.0.0.1",
-            **settings,
+            **(settings or {}),
         }
         try:
             with trio.fail_after(60):

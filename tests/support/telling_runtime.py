@@ -29,7 +29,9 @@ def call(method: str, path: str, body: bytes | None = None) -> tuple[Any, bytes]
 def send_metrics(name: str, count: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for number in range(count):
-            sock.sendto(f"{name}.values:{number}|d|#from:{name}".encode(), ("127.0.0.1", int(os.environ["STATSD_PORT"])))
+            sock.sendto(
+                f"{name}.values:{number}|d|#from:{name}".encode(), ("127.0.0.1", int(os.environ["STATSD_PORT"]))
+            )
 
 
 def send_spans(name: str, count: int) -> int:

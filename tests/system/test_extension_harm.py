@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import struct
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
@@ -50,7 +51,7 @@ async def test_the_agent_hung_in_mid_invocation_changes_no_answer(tmp_path: Path
 async def test_the_agent_killed_between_invocations_costs_nothing_but_what_it_held(tmp_path: Path) -> None:
     async with open_world(tmp_path, freeze=False) as world:
         await world.tell("i0", lines=2)
-        agent = await agent_pid(world)
+        agent = agent_pid(world)
         os.kill(agent, signal.SIGKILL)
         await world.tell("i1", lines=2)
         await world.tell("i2", lines=2)
@@ -69,7 +70,7 @@ async def test_the_keeper_killed_ends_the_life_as_lambda_would_and_the_next_one_
         assert world.lines_of("i1") == ["i1 line 0"]
 
 
-async def agent_pid(world: World) -> int:
+def agent_pid(world: World) -> int:
     """The process that has the trace agent's port and is nobody's parent."""
     children: list[tuple[int, int]] = []
     for entry in Path("/proc").iterdir():
@@ -126,7 +127,7 @@ def garbage(seed: int) -> list[bytes]:
 async def test_garbage_on_every_port_harms_nothing(tmp_path: Path) -> None:
     async with open_world(tmp_path, freeze=False) as world:
         await world.tell("i0", lines=5, metrics=20, spans=10)
-        agent = await agent_pid(world)
+        agent = agent_pid(world)
         before = resident_mb(agent)
         async with trio.open_nursery() as nursery:
             for purpose in ("lifecycle", "traces", "telemetry"):
@@ -139,7 +140,7 @@ async def test_garbage_on_every_port_harms_nothing(tmp_path: Path) -> None:
                 sock.sendto(chance.randbytes(chance.randint(0, 2000)), ("127.0.0.1", world.ports["statsd"]))
         await world.tell("i1", lines=5, metrics=20, spans=10)
         await world.tell("i2", lines=5, metrics=20, spans=10)
-        assert await agent_pid(world) == agent, "the agent must have lived through it"
+        assert agent_pid(world) == agent, "the agent must have lived through it"
         assert resident_mb(agent) - before < 16
         await world.end()
         for number in range(3):
@@ -157,10 +158,10 @@ async def send_and_hang_up_with(port: int, data: bytes, reset: bool) -> None:
 async def test_bodies_of_100_mb_leave_the_memory_flat(tmp_path: Path) -> None:
     async with open_world(tmp_path, freeze=False) as world:
         await world.tell("i0", lines=1)
-        agent = await agent_pid(world)
+        agent = agent_pid(world)
         before = resident_mb(agent)
 
-        async def body() -> object:
+        async def body() -> AsyncGenerator[bytes]:
             for _ in range(100):
                 yield b"x" * (1 << 20)
 
@@ -203,7 +204,7 @@ async def test_slow_clients_do_not_hold_others_up(tmp_path: Path) -> None:
 
 async def test_a_flood_while_the_intake_is_down_stays_within_bounds_and_the_accounts_close(tmp_path: Path) -> None:
     settings = {"DDX_LOGS_BUFFER_BYTES": "262144", "DDX_QUEUE_BYTES": "65536", "DDX_TRACES_BUFFER_BYTES": "262144"}
-    async with open_world(tmp_path, freeze=False, **settings) as world:
+    async with open_world(tmp_path, freeze=False, settings=settings) as world:
         await world.intake.down()
         for number in range(4):
             await world.tell(f"i{number}", lines=3000, metrics=500, spans=4000)

@@ -60,7 +60,14 @@ async def test_enhanced_metrics_count_each_invocation_and_the_cold_start_once(tm
         cold = store.sketches(name="aws.lambda.enhanced.invocations", tag="cold_start:true")
         assert sum(each.sketch.cnt for each in cold if each.sketch) == 1
         assert not store.sketches(name="aws.lambda.enhanced.errors")
-        for name in ("duration", "billed_duration", "runtime_duration", "max_memory_used", "memorysize", "init_duration"):
+        for name in (
+            "duration",
+            "billed_duration",
+            "runtime_duration",
+            "max_memory_used",
+            "memorysize",
+            "init_duration",
+        ):
             assert store.sketches(name=f"aws.lambda.enhanced.{name}"), name
 
 
@@ -96,7 +103,13 @@ async def test_a_timeout_is_counted_and_its_lines_arrive(tmp_path: Path) -> None
         Faults(telemetry_delay_ms=300),
         Faults(duplicate_batches=2),
         Faults(split_batches=1),
-        Faults(inject_events=(b'{"time":"x","type":"platform.start","record":{}}', b'"nonsense"', b'{"type":"platform.new"}')),
+        Faults(
+            inject_events=(
+                b'{"time":"x","type":"platform.start","record":{}}',
+                b'"nonsense"',
+                b'{"type":"platform.new"}',
+            )
+        ),
         Faults(garbage_batches=3),
         Faults(hold_past_next_invoke=("platform.runtimeDone",)),
         Faults(hold_past_next_invoke=("platform.start", "platform.initStart", "function")),
@@ -158,7 +171,7 @@ async def test_the_status_page_shows_the_accounts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("strategy", ["periodically,100", "continuously,100", "end,100", "default"])
 async def test_every_strategy_delivers_everything_in_the_end(tmp_path: Path, strategy: str) -> None:
-    async with open_world(tmp_path, DD_SERVERLESS_FLUSH_STRATEGY=strategy) as world:
+    async with open_world(tmp_path, settings={"DD_SERVERLESS_FLUSH_STRATEGY": strategy}) as world:
         for number in range(3):
             await world.tell(f"i{number}", lines=5, metrics=20, spans=10, sleep=0.2)
         await world.end()

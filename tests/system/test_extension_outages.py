@@ -43,7 +43,7 @@ async def test_an_intake_down_for_whole_invocations_gets_everything_once_when_it
 
 
 async def test_one_endpoints_trouble_does_not_touch_the_others(tmp_path: Path) -> None:
-    async with open_world(tmp_path, intake_url=None, DD_APM_DD_URL="http://127.0.0.1:1") as world:
+    async with open_world(tmp_path, settings={"DD_APM_DD_URL": "http://127.0.0.1:1"}) as world:
         for number in range(3):
             await tell(world, number)
         await world.end()
@@ -108,7 +108,7 @@ async def test_a_refusal_for_good_costs_that_payload_alone(tmp_path: Path, code:
 
 
 async def test_a_hanging_intake_adds_no_more_than_the_ceiling_and_soon_nothing(tmp_path: Path) -> None:
-    async with open_world(tmp_path, DDX_MAX_ADDED_SECONDS="0.5") as world:
+    async with open_world(tmp_path, settings={"DDX_MAX_ADDED_SECONDS": "0.5"}) as world:
         for kind in kinds:
             world.intake.script.add(kind, *[hang] * 40)
         added = [await tell(world, number) for number in range(3)]
@@ -164,7 +164,7 @@ async def test_a_refused_key_is_told_once_and_harms_nobody(tmp_path: Path) -> No
 
 
 async def test_without_a_key_everything_waits(tmp_path: Path) -> None:
-    async with open_world(tmp_path, DD_API_KEY="") as world:
+    async with open_world(tmp_path, settings={"DD_API_KEY": ""}) as world:
         result = await world.tell("i0", lines=2, metrics=2, spans=2)
         assert result.overhead_ms < 500
         await world.end()

@@ -82,7 +82,7 @@ class LogsPipeline:
         self._encoder = self._new_encoder(function_arn, tags)
         self._knows_arn = bool(function_arn)
         self._truncated_before = 0
-        self._losses_told = dict.fromkeys(_loss_reasons, 0)
+        self._losses_told: dict[str, int] = {}
 
     @property
     def accounts(self) -> Sequence[Account]:
@@ -240,11 +240,13 @@ class LogsPipeline:
         return held.entries >= self._settings.max_batch_items or held.bytes >= self._settings.max_batch_bytes
 
     def _tell_losses(self) -> None:
-        for reason in _loss_reasons:
-            items = self._account.dropped(reason).items
-            if items > self._losses_told[reason]:
-                log.warning("logs_dropped", reason=reason, items=items - self._losses_told[reason])
-                self._losses_told[reason] = items
+        """One warning for each way in which lines were lost or shortened since the last flush, with the count so far."""
+        counts = {reason: self._account.dropped(reason).items for reason in _loss_reasons}
+        counts["truncated"] = self.statistics().truncated
+        for reason, items in counts.items():
+            if items > self._losses_told.get(reason, 0):
+                log.warning("logs_shortened" if reason == "truncated" else "logs_dropped", about=reason, so_far=items)
+        self._losses_told = counts
 
     def _new_encoder(self, function_arn: str, tags: TagSet) -> encode.ItemEncoder:
         return encode.ItemEncoder(
