@@ -178,7 +178,7 @@ async def serve() -> None:
                         "accepted": snapshot.accepted.items,
                         "dropped": sum(amount.items for amount in snapshot.dropped.values()),
                         "cpu_s": used.ru_utime + used.ru_stime,
-                        "peak_rss_mib": used.ru_maxrss / 1024,
+                        "peak_rss_mib": peak_rss_mib(os.getpid()),
                     }
                     print(json.dumps(numbers), flush=True)
                 nursery.cancel_scope.cancel()

@@ -230,4 +230,4 @@ class BufferModel(RuleBasedStateMachine):
 
 
 TestBufferModel = BufferModel.TestCase
-TestBufferModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestBufferModel.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

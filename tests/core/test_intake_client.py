@@ -4,50 +4,24 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncGenerator
 
 import anyio
-import anyio.lowlevel
 import pytest
 import trio
-import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddx_core.errors import Unavailable
 from ddx_core.http import Hangup, Request, Response, text
-from ddx_core.intake import ApiKey, ClientSettings, Doubt, IntakeClient, Outcome, RetryPolicy, Sent
+from ddx_core.intake import ClientSettings, Doubt, IntakeClient, Outcome, RetryPolicy, Sent
 from ddx_core.intake.attempt import answer_body_s, max_answer_bytes
 from tests.support.builders import KeyRing, a_payload, an_endpoint
-from tests.support.cancel import cancel_at_every_step
 from tests.support.clock import HandClock, noon_ns
-from tests.support.intake import ScriptedIntake, Step, hang, intake_in_a_thread, with_retry_after
+from tests.support.intake import ScriptedIntake, Step, hang, requests_at, run_on, with_retry_after
 
 quick = RetryPolicy(max_attempts=4, base_s=0.001, cap_s=0.01)
 patient = ClientSettings(attempt_s=10)
-
-
-def run(backend: str, intake: ScriptedIntake, scenario: Callable[[], Awaitable[Any]]) -> Any:
-    """The scenario on one of the two event loops, the intake in a thread of its own."""
-
-    async def main() -> Any:
-        with anyio.fail_after(20):
-            return await scenario()
-
-    with intake_in_a_thread(intake):
-        return anyio.run(main, backend=backend)
-
-
-async def requests_at(intake: ScriptedIntake, count: int) -> None:
-    """Until so many requests have come to an intake that lives in another thread."""
-    while len(intake.requests) < count:  # noqa: ASYNC110 - no event crosses from thread to thread
-        await anyio.sleep(0.005)
-
-
-@pytest.fixture(params=["trio", "asyncio"])
-def backend(request: pytest.FixtureRequest) -> str:
-    return request.param
 
 
 def send_once(
@@ -64,7 +38,7 @@ def send_once(
         async with IntakeClient(settings, policy) as client:
             return await client.send(an_endpoint(intake.url), a_payload(), uncertain=uncertain)
 
-    return run(backend, intake, scenario), intake
+    return run_on(backend, scenario, intake), intake
 
 
 # --- one request ------------------------------------------------------------------------------------------------------
@@ -80,7 +54,7 @@ def test_a_request_carries_what_the_payload_says(backend: str) -> None:
             sent = await client.send(an_endpoint(intake.url, key=KeyRing("secret")), payload)
             assert sent == Sent(outcome=Outcome.DELIVERED, status=202, attempts=1)
 
-    run(backend, intake, scenario)
+    run_on(backend, scenario, intake)
     (request,) = intake.requests
     assert (request.method, request.path, request.query, request.body) == ("POST", "/api/v2/logs", "x=1", b"\x28\xb5")
     assert request.headers["dd-api-key"] == "secret"
@@ -99,7 +73,7 @@ def test_requests_in_a_row_share_a_connection(backend: str) -> None:
             for _ in range(3):
                 await client.send(an_endpoint(intake.url), a_payload())
 
-    run(backend, intake, scenario)
+    run_on(backend, scenario, intake)
     assert intake.connections == 1
 
 
@@ -157,7 +131,7 @@ def test_no_connection_at_all_is_no_doubt(backend: str) -> None:
                 await client.send(an_endpoint(url), a_payload())
 
         with pytest.raises(Unavailable, match="ConnectError") as caught:
-            run(backend, ScriptedIntake(), scenario)
+            run_on(backend, scenario)
         assert not caught.value.maybe_delivered
 
 
@@ -175,7 +149,7 @@ passing: list[Step] = [503, 429, Hangup(), Hangup(b"HTTP/1.1 2"), with_retry_aft
 
 
 @given(st.lists(st.sampled_from([*accepted, *permanent, *passing]), min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_in_every_order_the_first_answer_for_good_ends_it(script: list[Step]) -> None:
     ends = [index for index, step in enumerate(script) if step in (*accepted, *permanent)]
     end = ends[0] if ends else None
@@ -268,7 +242,7 @@ def test_retry_after_is_waited_for(backend: str) -> None:
             began = anyio.current_time()
             return await client.send(an_endpoint(intake.url), a_payload()), anyio.current_time() - began
 
-    sent, seconds = run(backend, intake, scenario)
+    sent, seconds = run_on(backend, scenario, intake)
     assert sent.attempts == 2
     assert 0.29 <= seconds < 5
 
@@ -291,7 +265,7 @@ def test_a_pause_that_does_not_fit_the_deadline_is_not_begun(backend: str) -> No
                 await client.send(an_endpoint(intake.url), a_payload())
             return anyio.current_time() - began
 
-    assert run(backend, intake, scenario) < 2.5
+    assert run_on(backend, scenario, intake) < 2.5
     assert len(intake.requests) == 1
 
 
@@ -307,7 +281,7 @@ def test_the_callers_deadline_holds_whatever_the_intake_does(backend: str) -> No
             assert scope.cancelled_caught
             return anyio.current_time() - began
 
-    assert run(backend, intake, scenario) < 2
+    assert run_on(backend, scenario, intake) < 2
     assert doubt.maybe_delivered
 
 
@@ -324,7 +298,7 @@ def test_cut_off_in_a_pause_nothing_is_in_doubt(backend: str) -> None:
             await anyio.sleep(0.1)
             group.cancel_scope.cancel()
 
-    run(backend, intake, scenario)
+    run_on(backend, scenario, intake)
     assert not doubt.maybe_delivered
 
 
@@ -344,7 +318,7 @@ def test_without_a_key_nothing_is_sent(backend: str) -> None:
             keys.add("late")
             assert (await client.send(endpoint, a_payload())).outcome is Outcome.DELIVERED
 
-    run(backend, intake, scenario)
+    run_on(backend, scenario, intake)
     assert [request.headers["dd-api-key"] for request in intake.requests] == ["late"]
 
 
@@ -355,7 +329,7 @@ def test_a_refused_key_is_replaced_by_the_next(backend: str) -> None:
         async with IntakeClient(patient, quick) as client:
             return await client.send(an_endpoint(intake.url, key=KeyRing("old", "new")), a_payload())
 
-    sent = run(backend, intake, scenario)
+    sent = run_on(backend, scenario, intake)
     assert (sent.outcome, sent.attempts) == (Outcome.DELIVERED, 2)
     assert [request.headers["dd-api-key"] for request in intake.requests] == ["old", "new"]
 
@@ -369,7 +343,7 @@ def test_keys_that_are_all_refused_do_not_go_on_for_ever(backend: str) -> None:
             with pytest.raises(Unavailable):  # there is one more key to try another time
                 await client.send(an_endpoint(intake.url, key=keys), a_payload())
 
-    run(backend, intake, scenario)
+    run_on(backend, scenario, intake)
     assert len(intake.requests) == quick.max_attempts
 
 
@@ -385,7 +359,7 @@ def test_a_key_that_is_no_header_is_never_shown(backend: str, key: str, caplog: 
             assert repr(key)[1:-1] not in str(caught.value)
             assert not caught.value.maybe_delivered
 
-    run(backend, intake, scenario)
+    run_on(backend, scenario, intake)
     assert not intake.requests
     assert key not in caplog.text
 
@@ -399,7 +373,7 @@ def test_a_url_that_is_none_is_unavailable_at_once(backend: str, url: str) -> No
             await client.send(an_endpoint(url), a_payload())
 
     with pytest.raises(Unavailable):
-        run(backend, ScriptedIntake(), scenario)
+        run_on(backend, scenario)
 
 
 def test_a_certificate_store_that_cannot_be_read_is_unavailable(backend: str) -> None:
@@ -411,232 +385,4 @@ def test_a_certificate_store_that_cannot_be_read_is_unavailable(backend: str) ->
             await client.send(an_endpoint("https://127.0.0.1:1"), a_payload())
 
     with pytest.raises(Unavailable, match=r"no such file: ca\.pem"):
-        run(backend, ScriptedIntake(), scenario)
-
-
-# --- kept connections and frozen time ---------------------------------------------------------------------------------
-
-
-def test_a_kept_connection_that_died_is_replaced_without_spending_an_attempt(backend: str) -> None:
-    """The intake resets the kept connection when the second request comes: there is no telling whether it was read."""
-    intake = ScriptedIntake([202, Hangup()])
-
-    async def scenario() -> Sent:
-        async with IntakeClient(patient, RetryPolicy(max_attempts=1)) as client:
-            endpoint = an_endpoint(intake.url)
-            await client.send(endpoint, a_payload())
-            return await client.send(endpoint, a_payload())
-
-    sent = run(backend, intake, scenario)
-    assert (sent.outcome, sent.attempts) == (Outcome.DELIVERED, 1)
-    assert sent.repeated
-
-
-def test_a_connection_that_was_closed_meanwhile_is_no_doubt(backend: str) -> None:
-    intake = ScriptedIntake(otherwise=Response(status=202, close=True))
-
-    async def scenario() -> Sent:
-        async with IntakeClient(patient, RetryPolicy(max_attempts=1)) as client:
-            endpoint = an_endpoint(intake.url)
-            await client.send(endpoint, a_payload())
-            return await client.send(endpoint, a_payload())
-
-    sent = run(backend, intake, scenario)
-    assert (sent.outcome, sent.attempts, sent.repeated) == (Outcome.DELIVERED, 1, False)
-
-
-def test_an_intake_that_only_ever_breaks_kept_connections_does_not_hold_us_for_ever(backend: str) -> None:
-    intake = ScriptedIntake(otherwise=Hangup())
-
-    async def scenario() -> None:
-        async with IntakeClient(ClientSettings(max_connections=2), quick) as client:
-            await client.send(an_endpoint(intake.url), a_payload())
-
-    with pytest.raises(Unavailable) as caught:
-        run(backend, intake, scenario)
-    assert caught.value.maybe_delivered
-    assert len(intake.requests) == quick.max_attempts
-
-
-@pytest.mark.parametrize(("seconds", "connections"), [(1.0, 1), (60.0, 2), (7 * 24 * 3600.0, 2), (-60.0, 2)])
-def test_after_a_freeze_connections_are_opened_anew(backend: str, seconds: float, connections: int) -> None:
-    intake = ScriptedIntake()
-    clock = HandClock()
-
-    async def scenario() -> None:
-        async with IntakeClient(patient, quick, wall_clock=clock) as client:
-            endpoint = an_endpoint(intake.url)
-            await client.send(endpoint, a_payload())
-            clock.advance(seconds)  # the monotonic clock has stood still
-            await client.send(endpoint, a_payload())
-
-    run(backend, intake, scenario)
-    assert intake.connections == connections
-
-
-def test_a_request_under_way_in_a_freeze_is_replaced_soon_after_it(
-    backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The peer has forgotten the connection without a word. The attempt has 30 s, of which nobody should wait for more."""
-    monkeypatch.setattr("ddx_core.intake.attempt.thaw_grace_s", 0.1)
-    monkeypatch.setattr("ddx_core.intake.attempt.tick_s", 0.1)
-    intake = ScriptedIntake([hang])
-    clock = HandClock()
-
-    async def scenario() -> Sent:
-        async with IntakeClient(ClientSettings(attempt_s=30), RetryPolicy(max_attempts=1), wall_clock=clock) as client:
-            async with anyio.create_task_group() as group:
-                group.start_soon(freeze)
-                return await client.send(an_endpoint(intake.url), a_payload())
-            raise AssertionError
-
-    async def freeze() -> None:
-        await requests_at(intake, 1)
-        clock.advance(3600)
-
-    sent = run(backend, intake, scenario)
-    assert (sent.attempts, sent.repeated) == (1, True)
-
-
-# --- bounds and cancellation ------------------------------------------------------------------------------------------
-
-
-def test_connections_to_one_endpoint_are_bounded(backend: str) -> None:
-    intake = ScriptedIntake()
-
-    async def scenario() -> None:
-        async with IntakeClient(ClientSettings(max_connections=2)) as client, anyio.create_task_group() as group:
-            for _ in range(20):
-                group.start_soon(client.send, an_endpoint(intake.url), a_payload())
-
-    run(backend, intake, scenario)
-    assert len(intake.requests) == 20
-    assert intake.connections <= 2
-
-
-def test_an_endpoint_that_hangs_takes_no_connection_from_another(backend: str) -> None:
-    intake, hanging = ScriptedIntake(), ScriptedIntake(otherwise=hang)
-
-    async def scenario() -> None:
-        async with IntakeClient(ClientSettings(max_connections=2)) as client, anyio.create_task_group() as group:
-            for _ in range(10):
-                group.start_soon(client.send, an_endpoint(hanging.url, name="hanging"), a_payload())
-            await requests_at(hanging, 2)
-            assert (await client.send(an_endpoint(intake.url), a_payload())).outcome is Outcome.DELIVERED
-            group.cancel_scope.cancel()
-
-    with intake_in_a_thread(hanging):
-        run(backend, intake, scenario)
-
-
-def test_many_cancelled_sends_use_no_connection_up(backend: str) -> None:
-    """Whatever a cancelled attempt leaves in its pool, the next sends get through, with as few connections as allowed."""
-    intake = ScriptedIntake([hang] * 6)
-
-    async def scenario() -> Sent:
-        async with IntakeClient(ClientSettings(max_connections=2)) as client:
-            endpoint = an_endpoint(intake.url)
-            for number in range(6):
-                async with anyio.create_task_group() as group:
-                    group.start_soon(client.send, endpoint, a_payload())
-                    await requests_at(intake, number + 1)
-                    group.cancel_scope.cancel()
-            return await client.send(endpoint, a_payload())
-
-    assert run(backend, intake, scenario).outcome is Outcome.DELIVERED
-
-
-async def test_cancelled_at_any_step_a_send_leaves_a_client_that_works(nursery: trio.Nursery) -> None:
-    intake = await ScriptedIntake().start(nursery)
-    endpoint = an_endpoint(intake.url)
-    doubt = Doubt()
-    requests_before = 0
-
-    async with IntakeClient(ClientSettings(max_connections=1), quick) as client:
-
-        async def operation() -> None:
-            nonlocal doubt, requests_before
-            doubt = Doubt()
-            requests_before = len(intake.requests)
-            await client.send(endpoint, a_payload(), doubt=doubt)
-
-        async def check(completed: bool) -> None:
-            # What the intake has may be in doubt, but never unknown; and the only connection is free again.
-            if not completed and len(intake.requests) > requests_before:
-                assert doubt.maybe_delivered
-            with trio.fail_after(5):
-                assert (await client.send(endpoint, a_payload())).outcome is Outcome.DELIVERED
-
-        assert await cancel_at_every_step(operation, check) > 5
-
-
-async def test_cancelled_at_any_step_of_a_new_tls_connection_nothing_stays_open(nursery: trio.Nursery) -> None:
-    authority = trustme.CA()
-    certificate: Any = authority.issue_cert("127.0.0.1")
-    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(server_tls)
-    client_tls = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
-    answered = 0
-
-    async def answer(stream: trio.SSLStream[trio.SocketStream]) -> None:
-        nonlocal answered
-        try:
-            while await stream.receive_some(65536):
-                answered += 1
-                await stream.send_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            await trio.aclose_forcefully(stream)
-
-    listeners: list[Any] = await nursery.start(trio.serve_ssl_over_tcp, answer, 0, server_tls)
-    url = f"https://127.0.0.1:{listeners[0].transport_listener.socket.getsockname()[1]}"
-
-    async def operation() -> None:
-        async with IntakeClient(ClientSettings(make_tls=lambda: client_tls), RetryPolicy(max_attempts=1)) as client:
-            await client.send(an_endpoint(url), a_payload())
-
-    # An open socket that is forgotten is a ResourceWarning, and a warning is an error.
-    assert await cancel_at_every_step(operation, lambda completed: None) > 10
-    assert answered
-
-
-def test_the_certificate_store_is_read_once(backend: str) -> None:
-    made = 0
-    clock = HandClock()
-
-    def make_tls() -> ssl.SSLContext:
-        nonlocal made
-        made += 1
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-    async def scenario() -> None:
-        async with IntakeClient(
-            ClientSettings(make_tls=make_tls), RetryPolicy(max_attempts=1), wall_clock=clock
-        ) as client:
-            client.warm_up(tls=True)
-            for _ in range(3):
-                clock.advance(60)
-                with pytest.raises(Unavailable):
-                    await client.send(an_endpoint("https://127.0.0.1:1"), a_payload())
-
-    run(backend, ScriptedIntake(), scenario)
-    assert made == 1
-
-
-def test_a_key_source_may_be_anything_that_has_the_two_methods(backend: str) -> None:
-    class Vault:
-        async def get(self) -> ApiKey | None:
-            await anyio.lowlevel.checkpoint()
-            return ApiKey("from the vault")
-
-        async def refused(self, key: ApiKey) -> bool:
-            return False
-
-    intake = ScriptedIntake([403])
-
-    async def scenario() -> Sent:
-        async with IntakeClient() as client:
-            return await client.send(an_endpoint(intake.url, key=Vault()), a_payload())
-
-    assert run(backend, intake, scenario).outcome is Outcome.REFUSED
+        run_on(backend, scenario)

@@ -102,7 +102,7 @@ async def test_an_endpoint_that_hangs_delays_nobody_else(nursery: trio.Nursery) 
         fine.requests.clear()
         signal = Signal(*order)
         signal.put(*[b"%d" % number for number in range(20)])
-        assert not await signal.flush(seconds=0.5)
+        assert not await signal.flush(seconds=0.3)
         assert len(fine.requests) == 20
         assert sorted(signal.delivered()) == [0, 20]
         assert sorted(signal.held()) == [0, 20]
@@ -251,8 +251,8 @@ async def test_an_endpoint_that_hangs_until_the_deadline_opens_its_breaker(nurse
     signal = Signal(intake)
     signal.put(b"a")
     for _ in range(opens_after):
-        assert not await signal.flush(blocking=True, seconds=0.3)
-    assert await signal.flush(blocking=True, seconds=0.3)
+        assert not await signal.flush(blocking=True, seconds=0.25)
+    assert await signal.flush(blocking=True, seconds=0.25)
     assert signal.held() == [1]
     await signal.client.aclose()
 
@@ -374,7 +374,7 @@ async def test_cancelled_at_any_step_every_payload_is_held_or_settled(nursery: t
     one, two = ScriptedIntake(), ScriptedIntake()
     await start(nursery, one, two)
     signal = Signal(one, two)
-    bodies = [b"a", b"b", b"c", b"d", b"e"]
+    bodies = [b"a", b"b"]
 
     async def operation() -> None:
         nonlocal signal
@@ -387,15 +387,15 @@ async def test_cancelled_at_any_step_every_payload_is_held_or_settled(nursery: t
     async def check(completed: bool) -> None:
         assert_closes(*signal.accounts)
         delivered_before = signal.delivered()
-        assert [delivered + held for delivered, held in zip(delivered_before, signal.held(), strict=True)] == [5, 5]
+        assert [delivered + held for delivered, held in zip(delivered_before, signal.held(), strict=True)] == [2, 2]
         if completed:
-            assert delivered_before == [5, 5]
+            assert delivered_before == [2, 2]
         # The next flush brings the rest out; what arrives twice was counted as such.
         await signal.flush(last_chance=True)
         for intake, account in zip((one, two), signal.accounts, strict=True):
             assert set(intake.bodies) == set(bodies)
             snapshot = account.snapshot()
-            assert snapshot.delivered.items == 5
+            assert snapshot.delivered.items == 2
             assert len(intake.bodies) - len(bodies) <= snapshot.maybe_twice.items
         await signal.client.aclose()
 
@@ -406,7 +406,7 @@ steps = st.lists(st.sampled_from([202, 202, 503, 429, 413, Hangup(), with_retry_
 
 
 @given(steps, steps, st.integers(1, 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_in_any_weather_every_payload_ends_once_at_every_endpoint(
     weather: list[Step], other_weather: list[Step], count: int
 ) -> None:
@@ -418,7 +418,7 @@ def test_in_any_weather_every_payload_ends_once_at_every_endpoint(
             await start(nursery, *intakes)
             signal = Signal(*intakes, policy=RetryPolicy(max_attempts=2, base_s=0.001))
             signal.put(*bodies)
-            for _ in range(20):
+            for _ in range(10):
                 await signal.flush()
             assert signal.held() == [0, 0]
             for intake, account in zip(intakes, signal.accounts, strict=True):
@@ -440,8 +440,8 @@ def test_it_runs_on_asyncio_as_well() -> None:
     async def main() -> None:
         signal = Signal(one, two)
         signal.put(*[b"%d" % number for number in range(10)])
-        for _ in range(5):
-            await signal.flush(seconds=0.3)
+        for _ in range(4):
+            await signal.flush(seconds=0.1)
         assert signal.delivered() == [10, 0]
         assert signal.held() == [0, 10]
         await signal.client.aclose()

@@ -76,7 +76,10 @@ def test_retry_after_is_read_in_both_forms(value: str | None, expected: float | 
     assert parse_retry_after(value, now_s=now_s) == expected
 
 
-@given(st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ .{0,5}"))
+@given(
+    st.text(max_size=40)
+    | st.builds("Tue, {} Nov {} {}:13:50 {}".format, st.integers(), st.integers(), st.integers(), st.text(max_size=4))
+)
 def test_any_retry_after_gives_a_bounded_pause_or_none(value: str) -> None:
     seconds = parse_retry_after(value, now_s=now_s)
     assert seconds is None or 0 <= seconds <= 86_400

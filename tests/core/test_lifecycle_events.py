@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddx_core.errors import LifecycleError, MalformedInput
@@ -315,6 +315,7 @@ kinds = st.sampled_from([*dict.fromkeys(kind for kind, _, _ in vectors), "platfo
 
 
 @given(st.lists(st.tuples(kinds, records), max_size=4))
+@settings(max_examples=40, deadline=None)
 def test_any_json_as_record_is_an_event_or_counted(batch: list[tuple[str, Any]]) -> None:
     parsed = parse_telemetry(json.dumps([event(kind, record) for kind, record in batch]).encode())
     assert len(parsed.events) + sum(parsed.skipped.values()) == len(batch)
@@ -328,6 +329,7 @@ def test_any_bytes_are_a_batch_or_malformed(body: bytes, frame: bytes) -> None:
         parse_telemetry(frame % body)
 
 
+@settings(max_examples=40, deadline=None)
 @given(json_values)
 def test_any_json_is_a_batch_or_malformed(value: Any) -> None:
     with suppress(MalformedInput):
@@ -391,6 +393,7 @@ def test_any_other_answer_to_next_is_an_error(body: bytes) -> None:
         parse_next(body)
 
 
+@settings(max_examples=40, deadline=None)
 @given(json_values, json_values, st.sampled_from(["INVOKE", "SHUTDOWN", "OTHER"]))
 def test_no_answer_to_next_raises_anything_else(value: Any, other: Any, kind: str) -> None:
     fields = {"eventType": kind, "requestId": value, "deadlineMs": other, "shutdownReason": value}

@@ -174,7 +174,9 @@ def test_sketches_say_what_was_gathered() -> None:
 
 def test_excluded_tags_are_left_off_custom_metrics_alone() -> None:
     out = Out(
-        MetricsSettings(exclude_tags=("function_arn",), origin_category=38), ("function_arn", "arn"), ("env", "e")
+        MetricsSettings(exclude_tags=frozenset(["function_arn"]), origin_category=38),
+        ("function_arn", "arn"),
+        ("env", "e"),
     )
     out.add("my.metric", MetricType.COUNT, 1)
     out.add("aws.lambda.enhanced.errors", MetricType.DISTRIBUTION, 1)

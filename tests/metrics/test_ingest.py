@@ -32,6 +32,7 @@ class Rig:
         snapshot = self.account.snapshot()
         held = snapshot.held.items + self._taken + sum(amount.items for amount in snapshot.dropped.values())
         assert snapshot.accepted.items == held, snapshot
+        assert "internal_error" not in snapshot.dropped  # where a defect of ours would be counted
 
     def flush(self) -> dict[str, object]:
         """`name|type|tags|bucket` → count, last value, sorted members, or (count, sum, …)."""
@@ -254,6 +255,17 @@ def test_contexts_past_the_limit_are_dropped_and_counted() -> None:
     assert rig.dropped == {"context_limit": 2}
     rig.take("bar:1|c")
     assert rig.flush() == {"bar|count||+0": 1.0}
+
+
+def test_lines_that_repeat_whole_are_counted_each_time() -> None:
+    rig = Rig(max_known=4)
+    for second in range(0, 40, 5):
+        rig.take("m:1|c\nn:1|g\nm:2|c\nn:2|g\nm:1|c", at=open_s + second)
+        rig.take("m:1|c", "n:3|g", "m:1|c|@0.5", "m:1|c|T1700000001", "other:1|c", "x:1|d", at=open_s + second)
+    flushed = rig.flush()
+    for start in (0, 10, 20, 30):
+        assert flushed[f"m|count||+{start}"] == 2 * 7.0 + (8.0 if start == 0 else 0.0)
+        assert flushed[f"n|gauge||+{start}"] == 3.0
 
 
 def test_very_many_values_of_one_context_are_folded_on_the_way() -> None:

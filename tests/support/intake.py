@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import anyio
 import trio
 
 from ddx_core.http import Hangup, Request, Response, Route, Routes, open_tcp_listener, serve_http, text
@@ -79,6 +80,9 @@ class ScriptedIntake:
 @contextmanager
 def intake_in_a_thread(*intakes: ScriptedIntake) -> Generator[None]:
     """Serve from a Trio of its own, so that the test itself can run on asyncio."""
+    if not intakes:
+        yield
+        return
     ready = threading.Event()
     handle: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []
 
@@ -106,3 +110,20 @@ def intake_in_a_thread(*intakes: ScriptedIntake) -> Generator[None]:
             token, scope = handle[0]
             token.run_sync_soon(scope.cancel)
         thread.join(10)
+
+
+def run_on(backend: str, scenario: Callable[[], Awaitable[Any]], *intakes: ScriptedIntake) -> Any:
+    """The scenario on Trio or asyncio, for at most 20 s, with the intakes in a thread of their own."""
+
+    async def main() -> Any:
+        with anyio.fail_after(20):
+            return await scenario()
+
+    with intake_in_a_thread(*intakes):
+        return anyio.run(main, backend=backend)
+
+
+async def requests_at(intake: ScriptedIntake, count: int) -> None:
+    """Until so many requests have come to an intake that lives in another thread."""
+    while len(intake.requests) < count:  # noqa: ASYNC110 - no event crosses from thread to thread
+        await anyio.sleep(0.005)

@@ -22,7 +22,6 @@ from ddx_agent.link import EventSource
 from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
 from ddx_agent.status import Status
-from ddx_core import log
 from ddx_core.clock import WallClock, now_ns
 from ddx_core.flush import for_managed_instances
 from ddx_core.intake import (
@@ -32,7 +31,6 @@ from ddx_core.intake import (
     Endpoint,
     Fanout,
     IntakeClient,
-    SpooledPayload,
     StaticKey,
     open_fanout,
 )
@@ -125,12 +123,13 @@ class Agent:
             fanout=self.fanouts["logs"],
             compressor=_compressor(config.logs_compression_level if config.logs_use_compression else 0),
             tags=tags,
-            # Without an account the ARN is not known: records wait for the first invocation, which tells it.
-            function_arn=function.arn if function.account_id else "",
+            # Without an account the ARN is not known: records wait for the first INVOKE, which tells it.
+            function_arn=function.arn if function.account_id or function.is_managed else "",
             service=(config.service or "").lower(),
             now_ns=wall_clock,
             on_out_of_memory=self.enhanced.out_of_memory,
         )
+        traces_listeners = _listeners(boot, "traces")
         self.traces = TracesPipeline(
             TracesSettings(
                 function_name=function.name,
@@ -148,7 +147,7 @@ class Agent:
             compressor=_compressor(config.traces_compression_level),
             tags=tags,
             now_ns=wall_clock,
-            listeners=_listeners(boot, "traces"),
+            listeners=traces_listeners,
         )
         self.pipelines: tuple[Pipeline, ...] = (self.logs, self.metrics, self.traces)
 
@@ -187,6 +186,7 @@ class Agent:
         self.telemetry = TelemetryReceiver(self._observe)
         self.telemetry_listeners = _listeners(boot, "telemetry")
         self.endpoint_listeners = _listeners(boot, "lifecycle")
+        self._listeners = (*traces_listeners, *self.telemetry_listeners, *self.endpoint_listeners)
         self.status = Status(
             version=version,
             mode=self.mode.name,
@@ -202,6 +202,12 @@ class Agent:
             flush=self.mode.flush_at_end, on_error=self.enhanced.invocation_error, status=self.status.document
         )
 
+    async def aclose(self) -> None:
+        """Close connections and the listeners that no server has closed."""
+        for listener in self._listeners:
+            listener.socket.close()
+        await self.client.aclose()
+
     def complete_account(self, invoked_arn: str) -> None:
         """Take the account id from the first invocation's ARN when the registration had none; tags and ARN follow."""
         if self.function.account_id:
@@ -211,28 +217,6 @@ class Agent:
         self.logs.set_function_arn(self.function.arn, tags)
         self.metrics.set_tags(tags)
         self.traces.set_tags(tags)
-
-    def restore(self, spooled: list[SpooledPayload]) -> None:
-        """Queue what the process before this one, in the same sandbox, could not send."""
-        for each in spooled:
-            fanout = self.fanouts.get(each.signal)
-            queue = next((q for q in fanout.queues if q.endpoint.name == each.endpoint), None) if fanout else None
-            if queue is None:
-                log.warning("spooled_payload_without_endpoint", signal=each.signal, items=each.payload.items)
-                continue
-            queue.account.accept(each.payload.items, each.payload.size)
-            queue.put(each.payload, uncertain=each.uncertain)
-
-    def unsent(self) -> list[SpooledPayload]:
-        """Everything that is still queued, taken off the queues and counted as spooled."""
-        taken: list[SpooledPayload] = []
-        for signal, fanout in self.fanouts.items():
-            for queue in fanout.queues:
-                spoolable = queue.take_spoolable(signal)
-                for each in spoolable:
-                    queue.account.spool(each.payload.items, each.payload.size)
-                taken.extend(spoolable)
-        return taken
 
     def _observe(self, event: TelemetryEvent) -> None:
         # Logs first: a line that tells of running out of memory must be known when the invocation ends.

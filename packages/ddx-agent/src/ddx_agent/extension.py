@@ -24,7 +24,7 @@ from ddx_core.clock import now_ns, ns_per_ms
 from ddx_core.http import serve_http
 from ddx_core.lifecycle import ExtensionsClient, Shutdown, schema_versions, subscribe
 from ddx_core.pipeline import FlushKind, start_contained
-from ddx_core.spool import Spool
+from ddx_core.spool import Spool, queue_spooled, spool_queues
 
 # SIGKILL comes at the deadline: everything must be over a little before.
 shutdown_margin_s = 0.2
@@ -95,6 +95,9 @@ async def _live(boot: Boot) -> int:
     agent.status.state = "stopped"
     log.debug("agent_ended", reason=shutdown.reason)
     report_accounts(agent.status, config.accounts_file)
+    link.close()
+    with trio.move_on_after(0.1, shield=True):
+        await agent.aclose()
     return 0
 
 
@@ -118,10 +121,9 @@ async def _warm_up(agent: Agent, spool: Spool) -> None:
     """What every first flush needs, done while the runtime boots: after `next` was asked for, before the function begins."""
     await trio.lowlevel.checkpoint()
     agent.client.warm_up(tls=agent.needs_tls)
-    spooled = spool.take()
-    if spooled:
-        log.info("spool_restored", payloads=len(spooled), items=sum(each.payload.items for each in spooled))
-        agent.restore(spooled)
+    restored = queue_spooled(spool, agent.fanouts)
+    if restored.items:
+        log.info("spool_restored", items=restored.items, bytes=restored.bytes)
 
 
 def _rebind(boot: Boot) -> None:
@@ -169,7 +171,6 @@ def _keep_the_rest(agent: Agent, spool: Spool, shutdown: Shutdown) -> None:
     """After a timeout or a crash the sandbox lives on with the same /tmp: what could not be sent waits there."""
     if shutdown.reason == "spindown":
         return
-    unsent = agent.unsent()
-    if unsent:
-        result = spool.write(unsent)
-        log.info("spool_written", payloads=len(unsent), result=result)
+    written = spool_queues(spool, agent.fanouts)
+    if written.kept:
+        log.info("spool_written", payloads=len(written.kept), left_out=len(written.left_out))

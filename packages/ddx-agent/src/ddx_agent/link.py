@@ -77,6 +77,9 @@ class KeeperLink:
             if self._is_working:
                 await self._send(b"H")
 
+    def close(self) -> None:
+        self._socket.close()
+
     def _give_up(self, reason: str, within_ms: int) -> Shutdown:
         self._is_working = True
         return Shutdown(reason=reason, deadline_ms=self._wall_clock() // ns_per_ms + within_ms)

@@ -30,7 +30,10 @@ feeds_per_slice: Final = 500
 
 
 class Feed(msgspec.Struct, gc=False, eq=False):
-    """Where a receiver puts the values of one context that were sampled at one rate, in order of arrival."""
+    """Where a receiver puts the values of one context that were sampled at one rate, in order of arrival.
+
+    `values` stays the same list for as long as the feed is good.
+    """
 
     context: Context
     rate: float
@@ -78,13 +81,15 @@ class Aggregator:
 
     # --- in ---
 
-    def advance(self, now_s: int) -> None:
-        """Tell the time: what comes without a time of its own belongs to the bucket of `now_s`."""
+    def advance(self, now_s: int) -> bool:
+        """Tell the time: what comes without a time of its own belongs to the bucket of `now_s`. True: it is another one."""
         self._now_s = now_s
         start_s = now_s - now_s % interval_s
-        if start_s != self._open_s:
-            self.fold()
-            self._open_s = start_s
+        if start_s == self._open_s:
+            return False
+        self.fold()
+        self._open_s = start_s
+        return True
 
     def feed(self, context: Context, rate: float = 1.0) -> Feed:
         """The one feed of this context and rate. Good until `forget_feeds`."""

@@ -15,7 +15,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     namespace: str | None = None
-    exclude_tags: tuple[str, ...] = ()
+    exclude_tags: frozenset[str] = frozenset()
     origin_category: int | None = None
     histogram_aggregates: tuple[str, ...] = ("max", "median", "avg", "count")
     histogram_percentiles: tuple[int, ...] = (95,)

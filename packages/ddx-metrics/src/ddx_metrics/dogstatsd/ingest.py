@@ -1,7 +1,8 @@
 """Ingest: datagrams → feeds of the aggregator; every line is taken or counted by its reason. Pure.
 
 Rules of this file:
-- A metric whose name and fields came before, byte for byte, costs two dict hits: they lead to its feed.
+- A metric whose name and fields came before, byte for byte, costs two dict hits: they lead to its feed. A line with a
+  value of one digit (most counters) that came before as it is costs one.
 - One bad line costs that line alone. What the account accepts are values: a line with three is three samples, a line
   that is refused is one.
 - What is remembered is bounded in entries and in bytes; past that all of it is forgotten at once and learnt again.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 from ddx_core import log
 from ddx_core.stats import Account
@@ -28,6 +29,7 @@ _filtered: Final = frozenset([b"aws.lambda.enhanced.invocations"])
 _number_characters: Final = b"0123456789.eE+-"
 _bytes_per_known: Final = 400
 _max_numbers: Final = 4_096
+_max_repeated: Final = 8_192
 _max_texts: Final = 2_048
 
 Admit = Callable[[], bool]
@@ -55,6 +57,8 @@ class Ingest:
         self._sets: dict[tuple[bytes, bytes], Feed] = {}
         self._known = 0
         self._known_bytes = 0
+        self._repeated: dict[bytes, tuple[list[Any], float]] = {}
+        """Whole lines of counters and the like, as they are → the values of their feed, their value."""
         self._numbers: dict[bytes, float] = {}
         self._texts: dict[str, str] = {}
 
@@ -62,17 +66,26 @@ class Ingest:
         """From here on, take lines of the metric with this name only if `admit` says so."""
         self._admit[name.encode()] = admit
         self._feeds.pop(name.encode(), None)
+        self._repeated.clear()
 
     def take(self, datagrams: Sequence[bytes], now_s: int) -> None:
         """Take in datagrams that arrived at `now_s` (Unix seconds), in order of arrival."""
-        self._aggregator.advance(now_s)
+        if self._aggregator.advance(now_s):
+            # The lines that repeat now need not be those that did before.
+            self._repeated.clear()
         joined = b"\n".join(datagrams)
         lines = joined.split(b"\n")
         names = self._feeds.get
         numbers = self._numbers.get
+        repeated = self._repeated
+        repeats = repeated.get
         others = 0
         others_size = 0
         for line in lines:
+            repeat = repeats(line)
+            if repeat is not None:
+                repeat[0].append(repeat[1])
+                continue
             name, _, tail = line.partition(b":")
             text, _, rest = tail.partition(b"|")
             spellings = names(name)
@@ -93,6 +106,8 @@ class Ingest:
                                 value = None
                     if value is not None:
                         feed.values.append(value)
+                        if len(text) == 1 and len(repeated) < _max_repeated:
+                            repeated[line] = (feed.values, value)
                         continue
             others += 1
             if line:
@@ -118,7 +133,7 @@ class Ingest:
             self._account.refuse("internal_error", 1, len(line))
             return
         if refusal is not None:
-            self._account.refuse(refusal, 1, len(line))
+            self._account.refuse(refusal.value, 1, len(line))
 
     def _take_line(self, line: bytes, size: int) -> Refusal | None:
         if line.startswith(b"_e{"):
@@ -147,7 +162,7 @@ class Ingest:
         if admit is not None and not admit():
             return Refusal.FILTERED
         if not_finite:
-            self._account.refuse(Refusal.NOT_FINITE, not_finite, 0)
+            self._account.refuse(Refusal.NOT_FINITE.value, not_finite, 0)
         self._account.accept(len(values), size)
         if not values:
             return None
@@ -197,6 +212,7 @@ class Ingest:
         if self._known >= self._max_known or self._known_bytes >= self._max_known * _bytes_per_known:
             self._feeds.clear()
             self._sets.clear()
+            self._repeated.clear()
             self._known = self._known_bytes = 0
             self._aggregator.forget_feeds()
         feed = self._aggregator.feed(context, rate)

@@ -26,7 +26,7 @@ _largest_rcvbuf: Final = 1 << 30
 # What the kernel charges for one small datagram, and the rate for which the pauses are made.
 _charge_bytes: Final = 1_280
 _design_rate: Final = 100_000
-_longest_pause_s: Final = 0.005
+_longest_pause_s: Final = 0.02
 
 TakeDatagrams = Callable[[list[bytes]], None]
 
