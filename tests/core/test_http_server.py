@@ -116,17 +116,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_idle_connections_give_way_when_others_wait(nursery: trio.Nursery) -> None:
-    server = await Server().start(nursery, Limits(max_connections=3))
-    idle = [await server.connect() for _ in range(3)]
-    for stream in idle:
-        await ask(stream)
-    with trio.fail_after(10):
-        async with await server.connect() as newcomer:
-            await ask(newcomer)
-        # The one that was idle for longest has been closed; it was told so by an ordinary end of stream.
-        assert await read_all(idle[0]) == b""
-    for stream in idle:
-        await stream.aclose()
+    server = await Server().start(nursery, Limits(max_connections=4))
+    async with await server.connect() as first, await server.connect() as second, await server.connect() as busy:
+        await ask(first)
+        await ask(second)
+        await busy.send_all(request.replace(b"/", b"/block", 1))
+        await server.blocked.wait()
+        with trio.fail_after(10):
+            async with await server.connect() as newcomer:  # takes the last place, so that the next one must wait
+                await ask(newcomer)
+                # The one that was idle for longest is closed; it is told so by an ordinary end of stream.
+                assert await read_all(first) == b""
+        await ask(second)
 
 
 @pytest.mark.usefixtures("impatient")

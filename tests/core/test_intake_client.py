@@ -247,12 +247,12 @@ def test_retry_after_is_waited_for(backend: str) -> None:
     assert 0.29 <= seconds < 5
 
 
-@pytest.mark.parametrize("value", ["60", "Fri, 31 Dec 2100 23:59:59 GMT"])
+@pytest.mark.parametrize("value", ["3", "Fri, 31 Dec 2100 23:59:59 GMT"])
 def test_a_pause_longer_than_patience_is_the_callers(backend: str, value: str) -> None:
     with pytest.raises(Unavailable) as caught:
-        send_once(backend, with_retry_after(503, value))
+        send_once(backend, with_retry_after(503, value), policy=RetryPolicy(patience_s=1))
     assert caught.value.retry_after_s is not None
-    assert caught.value.retry_after_s >= 60
+    assert caught.value.retry_after_s >= 3
 
 
 def test_a_pause_that_does_not_fit_the_deadline_is_not_begun(backend: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 from typing import Any
 
 import anyio
@@ -12,7 +14,7 @@ import trio
 import trustme
 
 from ddx_core.errors import Unavailable
-from ddx_core.http import Hangup, Response
+from ddx_core.http import Hangup, Request, Response
 from ddx_core.intake import ApiKey, ClientSettings, Doubt, IntakeClient, Outcome, RetryPolicy, Sent
 from tests.support.builders import a_payload, an_endpoint
 from tests.support.cancel import cancel_at_every_step
@@ -107,6 +109,29 @@ def test_a_request_under_way_in_a_freeze_is_replaced_soon_after_it(
     assert (sent.attempts, sent.repeated) == (1, True)
 
 
+def test_a_process_that_freezes_in_every_attempt_gives_up_in_the_end(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("thaw_grace_s", "tick_s"):
+        monkeypatch.setattr(f"ddx_core.intake.attempt.{name}", 0.05)
+    clock = HandClock()
+
+    def freeze(request: Request) -> str:
+        clock.advance(3600)
+        return hang
+
+    intake = ScriptedIntake(otherwise=freeze)
+
+    async def scenario() -> None:
+        settings = ClientSettings(attempt_s=30, max_connections=2)
+        async with IntakeClient(settings, RetryPolicy(max_attempts=1), wall_clock=clock) as client:
+            with pytest.raises(Unavailable):
+                await client.send(an_endpoint(intake.url), a_payload())
+
+    run_on(backend, scenario, intake)
+    assert len(intake.requests) == 4  # three connections replaced at no cost, and the one attempt
+
+
 # --- bounds and cancellation ------------------------------------------------------------------------------------------
 
 
@@ -152,6 +177,38 @@ def test_many_cancelled_sends_use_no_connection_up(backend: str) -> None:
             return await client.send(endpoint, a_payload())
 
     assert run_on(backend, scenario, intake).outcome is Outcome.DELIVERED
+
+
+def test_a_send_cancelled_while_it_waits_for_a_connection_uses_none_up(backend: str) -> None:
+    """The pool may just have given a new connection to the one that waits: nobody would ever open, or close, it."""
+    intake = ScriptedIntake([hang])
+
+    async def scenario() -> Sent:
+        async with IntakeClient(ClientSettings(max_connections=1)) as client:
+            endpoint = an_endpoint(intake.url)
+            async with anyio.create_task_group() as group:
+                group.start_soon(client.send, endpoint, a_payload())
+                await requests_at(intake, 1)
+                group.start_soon(client.send, endpoint, a_payload())
+                await anyio.wait_all_tasks_blocked()
+                group.cancel_scope.cancel()
+            return await client.send(endpoint, a_payload())
+
+    assert run_on(backend, scenario, intake).outcome is Outcome.DELIVERED
+
+
+async def test_a_body_that_was_never_complete_is_no_doubt(nursery: trio.Nursery) -> None:
+    async def reset_early(stream: trio.SocketStream) -> None:
+        await stream.receive_some(100)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+
+    listeners: list[trio.SocketListener] = await nursery.start(trio.serve_tcp, reset_early, 0)
+    url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+    async with IntakeClient(patient, quick) as client:
+        with pytest.raises(Unavailable) as caught:
+            await client.send(an_endpoint(url), a_payload(bytes(20 << 20)))
+    assert not caught.value.maybe_delivered
 
 
 async def test_cancelled_at_any_step_a_send_leaves_a_client_that_works(nursery: trio.Nursery) -> None:

@@ -39,7 +39,8 @@ from ddx_core.lifecycle import Registration, TelemetryEvent, TelemetryReceiver
 from ddx_core.pipeline import Pipeline
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
-from ddx_logs.pipeline import LogsPipeline, LogsSettings
+from ddx_logs.pipeline import LogsPipeline
+from ddx_logs.settings import LogsSettings
 from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
 from ddx_metrics.origin import lambda_function
 from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings

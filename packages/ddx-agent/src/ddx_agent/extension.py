@@ -5,6 +5,7 @@ Whatever goes wrong in here, the keeper answers Lambda; the worst that may happe
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -78,6 +79,9 @@ async def _live(boot: Boot) -> int:
             agent.mode.has_telemetry = await _subscribe(agent, boot, registration.identifier)
             if agent.mode.has_telemetry:
                 await link.telemetry_subscribed()
+            # What lives as long as the process need not be looked at by every collection.
+            gc.freeze()
+            gc.enable()
             agent.status.state = "running"
             boot.is_serving = True
             life.start_soon(agent.flusher.serve_background)

@@ -14,6 +14,7 @@ Rules: standard library only, synchronous, no data of the user's in here.
 from __future__ import annotations
 
 import _socket
+import gc
 import os
 import select
 import sys
@@ -340,6 +341,8 @@ def _run_agent(boot: Boot) -> int:
     """The forked process: everything heavy begins here."""
     # Looking for plugins that nobody has costs a tenth of the start.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    # Nothing that start-up makes is garbage; the agent turns the collector on again when it is ready.
+    gc.disable()
     try:
         from ddx_agent.extension import run_agent
 

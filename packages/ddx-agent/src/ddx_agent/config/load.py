@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -21,7 +22,7 @@ class Loaded(msgspec.Struct, frozen=True):
 def load_config(environ: Mapping[str, str]) -> Loaded:
     """Read every setting from `environ`. Names count in any letter case; DATADOG_ is another spelling of DD_."""
     by_name = _normalise(environ)
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     complaints: list[Complaint] = []
     for field, setting in settings_of(Config).items():
