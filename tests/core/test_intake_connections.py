@@ -235,6 +235,28 @@ async def test_cancelled_at_any_step_a_send_leaves_a_client_that_works(nursery: 
         assert await cancel_at_every_step(operation, check) > 5
 
 
+@pytest.mark.parametrize("close", [False, True])
+async def test_cancelled_at_any_step_two_sends_on_one_connection_use_it_up_never(
+    nursery: trio.Nursery, close: bool
+) -> None:
+    """When the first one's connection is closed, the pool makes a new one for the second, cancelled at that very moment."""
+    intake = await ScriptedIntake(otherwise=Response(status=202, close=close)).start(nursery)
+    endpoint = an_endpoint(intake.url)
+
+    async with IntakeClient(ClientSettings(max_connections=1), quick) as client:
+
+        async def operation() -> None:
+            async with trio.open_nursery() as sending:
+                sending.start_soon(client.send, endpoint, a_payload())
+                sending.start_soon(client.send, endpoint, a_payload())
+
+        async def check(completed: bool) -> None:
+            with trio.fail_after(5):
+                assert (await client.send(endpoint, a_payload())).outcome is Outcome.DELIVERED
+
+        assert await cancel_at_every_step(operation, check) > 10
+
+
 async def test_cancelled_at_any_step_of_a_new_tls_connection_nothing_stays_open(nursery: trio.Nursery) -> None:
     authority = trustme.CA()
     certificate: Any = authority.issue_cert("127.0.0.1")
