@@ -391,7 +391,7 @@ async def test_cancelled_at_any_step_every_payload_is_held_or_settled(nursery: t
         if completed:
             assert delivered_before == [2, 2]
         # The next flush brings the rest out; what arrives twice was counted as such.
-        await signal.flush(last_chance=True)
+        await signal.fanout.flush(wait_for_open_breaker=True)
         for intake, account in zip((one, two), signal.accounts, strict=True):
             assert set(intake.bodies) == set(bodies)
             snapshot = account.snapshot()
