@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from ddx_core.http import Activity
-from ddx_core.http.connection import Load, linger_s, second_chance_s, serve_stream
+from ddx_core.http.bounds import Load
+from ddx_core.http.connection import linger_s, second_chance_s, serve_stream
 from tests.support.cancel import cancel_at_every_step
 from tests.support.http_client import Client, Setting, Site, get, post, tight_limits
 from tests.support.streams import FaultyStream, break_, hang, memory_streams, read_all

@@ -110,8 +110,8 @@ async def test_connections_past_the_limit_wait_for_their_turn(nursery: trio.Nurs
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("crowded_idle_s", "second_chance_s"):
-        monkeypatch.setattr(f"ddx_core.http.connection.{name}", 0.05)
+    monkeypatch.setattr("ddx_core.http.bounds.crowded_idle_s", 0.05)
+    monkeypatch.setattr("ddx_core.http.connection.second_chance_s", 0.05)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -310,3 +310,11 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+def test_a_process_that_takes_over_a_sandbox_tells_of_no_cold_start() -> None:
+    tracker = InvocationTracker(now_ns=lambda: 0, sandbox_started_ns=0, is_new_sandbox=False)
+    invocation = tracker.invoke(Invoke(request_id="r1", deadline_ms=0))
+    assert invocation.is_first
+    assert not invocation.cold_start
+    assert not invocation.proactive

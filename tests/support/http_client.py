@@ -8,7 +8,8 @@ import h11
 import trio
 
 from ddx_core.http import Activity, Hangup, Limits, Oversize, Request, Response, Route, Routes, json, text
-from ddx_core.http.connection import Load, serve_stream
+from ddx_core.http.bounds import Load
+from ddx_core.http.connection import serve_stream
 from tests.support.streams import memory_streams
 
 tight_limits = Limits(header_bytes=4096, header_s=5, body_s=10, idle_s=100, answer_s=10, discard_bytes=10_000)

@@ -230,6 +230,7 @@ class Agent:
             sandbox_started_ns=boot.started_ns,
             observers=observers,
             has_invoke_events=not self.function.is_managed,
+            is_new_sandbox=not boot.lives,
         )
 
     def _tags(self) -> TagSet:

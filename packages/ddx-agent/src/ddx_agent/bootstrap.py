@@ -25,10 +25,11 @@ class Boot:
     """What stage 0 hands to the agent.
 
     `sockets` are bound by purpose (`lifecycle`, `telemetry`, `traces`, `dogstatsd`); one that is missing could not be bound
-    and `troubles` says why. `lives` counts the agents that this sandbox had before.
+    and `troubles` says why. `lives` counts the agents that this sandbox had before;
+    `has_telemetry` tells whether one of them subscribed. `is_serving` once start-up is over.
     """
 
-    __slots__ = ("is_serving", "link", "lives", "sockets", "started_ns", "troubles")
+    __slots__ = ("has_telemetry", "is_serving", "link", "lives", "sockets", "started_ns", "troubles")
 
     def __init__(self) -> None:
         self.started_ns = time.time_ns()
@@ -36,6 +37,7 @@ class Boot:
         self.troubles: list[str] = []
         self.link: _socket.socket | None = None
         self.lives = 0
+        self.has_telemetry = False
         self.is_serving = False
 
 

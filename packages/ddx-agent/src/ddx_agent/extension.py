@@ -109,8 +109,8 @@ async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:
     if not agent.telemetry_listeners:
         return False
     if boot.lives:
-        # The agent before this one subscribed, and its listening socket is ours now.
-        return True
+        # Subscribing is for the init phase alone; what the agent before this one got comes to its socket, which is ours now.
+        return boot.has_telemetry
     client = ExtensionsClient(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""), identifier=identifier)
     is_managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == managed_instances
     types = ("platform", "function", "extension") if agent.config.are_logs_enabled else ("platform",)

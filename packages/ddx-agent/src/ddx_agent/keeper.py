@@ -121,6 +121,7 @@ class Keeper:
                 sock.close()
         self._boot.link = theirs
         self._boot.lives = self._lives
+        self._boot.has_telemetry = self._has_telemetry
         return True, _run_agent(self._boot)
 
     def _send_to_agent(self, frame: bytes) -> None:

@@ -1,6 +1,6 @@
 """A small HTTP/1.1 server for listeners that anyone in the sandbox can reach: every size and time is limited."""
 
-from .connection import Activity, Limits
+from .bounds import Activity, Limits
 from .message import Hangup, Headers, Request, Response, json, text
 from .routes import Handler, Oversize, Route, Routes
 from .server import open_tcp_listener, serve_http

@@ -11,100 +11,22 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
 
 import h11
-import msgspec
 import trio
 
 from .. import log
+from .bounds import Activity, Limits, Load
 from .message import Hangup, Headers, Request, Response, text
 from .routes import Handler, NoMatch, Oversize, Route, Routes
 
 receive_bytes: Final = 65536
 second_chance_s: Final = 1.0
 linger_s: Final = 1.0
-crowded_idle_s: Final = 1.0
-"""How long a connection may be idle while others wait for its place."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one server. Times are in seconds, sizes in bytes.
-
-    `header_bytes` bounds what is kept of a header that is not complete. `body_s` is for a whole body, `answer_s` for a
-    whole answer or for each chunk of a stream. `bodies_bytes` bounds the bodies of all requests at hand together; past it
-    clients are told to come back (429), one body alone always may.
-    """
-
-    max_connections: int = 256
-    header_bytes: int = 65536
-    header_s: float = 5.0
-    body_s: float = 20.0
-    idle_s: float = 3600.0
-    answer_s: float = 20.0
-    discard_bytes: int = 256 << 20
-    bodies_bytes: int = 128 << 20
-
-
-class Activity:
-    """The requests that a server has begun to receive and not yet answered: whoever flushes may wait for them a moment."""
-
-    def __init__(self) -> None:
-        self._requests = 0
-        self._idle = trio.Event()
-        self._idle.set()
-
-    @property
-    def requests(self) -> int:
-        return self._requests
-
-    async def wait_idle(self) -> None:
-        """Until no request is half received or half answered."""
-        await self._idle.wait()
-
-    def begin(self) -> None:
-        if not self._requests:
-            self._idle = trio.Event()
-        self._requests += 1
-
-    def end(self) -> None:
-        self._requests -= 1
-        if not self._requests:
-            self._idle.set()
-
-
-class Load:
-    """What the connections of one server share: the bytes of the bodies at hand, and who could give up a place."""
-
-    def __init__(self) -> None:
-        self.body_bytes = 0
-        self._idle: dict[trio.CancelScope, float] = {}
-        self._is_crowded = False
-
-    def want_place(self) -> None:
-        """All places are taken: the connection that has been idle for longest gives way, or the next to become idle."""
-        self._is_crowded = True
-        if self._idle:
-            scope, since = next(iter(self._idle.items()))
-            del self._idle[scope]
-            scope.deadline = min(scope.deadline, since + crowded_idle_s)
-
-    def got_place(self) -> None:
-        self._is_crowded = False
-
-    @contextmanager
-    def idle(self, seconds: float) -> Generator[trio.CancelScope]:
-        now = trio.current_time()
-        with trio.CancelScope(deadline=now + (min(seconds, crowded_idle_s) if self._is_crowded else seconds)) as scope:
-            self._idle[scope] = now
-            try:
-                yield scope
-            finally:
-                self._idle.pop(scope, None)
 
 
 class _Refused(Exception):

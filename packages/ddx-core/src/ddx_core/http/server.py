@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import trio
 
 from .. import log
-from .connection import Activity, Limits, Load, serve_stream
+from .bounds import Activity, Limits, Load
+from .connection import serve_stream
 from .routes import Routes
 
 # accept(2) reports these for trouble of one connection or of the moment; the listener itself is sound.

@@ -42,12 +42,15 @@ class InvocationTracker:
         sandbox_started_ns: int,
         observers: Sequence[InvocationObserver] = (),
         has_invoke_events: bool = True,
+        is_new_sandbox: bool = True,
         capacity: int = max_invocations,
     ) -> None:
         self._now_ns = now_ns
         self._started_ns = sandbox_started_ns
         self._observers = tuple(observers)
         self._has_invoke_events = has_invoke_events
+        # False: another process tracked this sandbox before, so its cold start has been told.
+        self._is_new_sandbox = is_new_sandbox
         self._capacity = capacity
         self._invocations: dict[str, Invocation] = {}
         self._init_started = False
@@ -163,8 +166,9 @@ class InvocationTracker:
     def _mark_begun(self, invocation: Invocation) -> None:
         invocation.has_begun = True
         invocation.is_first = self.seen == 0
-        invocation.proactive = invocation.is_first and self._now_ns() - self._started_ns > proactive_after_ns
-        invocation.cold_start = invocation.is_first and not invocation.proactive
+        is_initial = invocation.is_first and self._is_new_sandbox
+        invocation.proactive = is_initial and self._now_ns() - self._started_ns > proactive_after_ns
+        invocation.cold_start = is_initial and not invocation.proactive
         self.latest = invocation
         self.seen += 1
 
