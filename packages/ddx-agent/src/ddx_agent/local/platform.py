@@ -26,6 +26,7 @@ from .environment import Credentials, HostFacts, SandboxFacts
 from .extensions_api import extension_routes
 from .faults import Faults
 from .function import Function
+from .groups import only
 from .guard import Guard
 from .invocation import Invocation, InvokeRequest, InvokeResult
 from .invocation_log import OnLine
@@ -189,23 +190,12 @@ async def open_platform(
             await platform.shutdown()
             nursery.cancel_scope.cancel("the platform is closed")
     except BaseExceptionGroup as group:
-        failure = _only(group)
+        failure = only(group)
     finally:
         guard.close()
         cpu.close()
     if failure is not None:
         raise failure
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What the block raised, out of the group that the nursery put it in; the group when there was more than that."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        inner: tuple[BaseException, ...] = found.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        if len(inner) != 1:
-            return group
-        found = inner[0]
-    return found
 
 
 async def _serve_api(

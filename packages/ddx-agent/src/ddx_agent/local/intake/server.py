@@ -28,6 +28,7 @@ from ddx_core.http import (
     serve_http,
 )
 
+from ..groups import only
 from .endpoints import Endpoint, anything_else, endpoints
 from .items import ReceivedRequest
 from .query import control_routes
@@ -236,22 +237,11 @@ async def open_intake(
             yield intake
             nursery.cancel_scope.cancel("the block has ended")
     except BaseExceptionGroup as group:
-        failure = _only(group)
+        failure = only(group)
     finally:
         store.close()
     if failure is not None:
         raise failure
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception in a group, however deep; the group itself when there are several."""
-    inner: BaseException = group
-    while isinstance(inner, BaseExceptionGroup):
-        members: tuple[BaseException, ...] = inner.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        if len(members) != 1:
-            return group
-        inner = members[0]
-    return inner
 
 
 async def _serve(
