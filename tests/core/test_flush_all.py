@@ -76,7 +76,7 @@ async def test_a_failing_signal_does_not_stop_the_others(
     assert result.failed == ("broken",)
     assert result.in_time
     assert fine.done
-    assert "flush_failed signal=broken" in caplog.text
+    assert "flush_failed about=broken" in caplog.text
 
 
 async def test_a_failure_in_one_group_with_the_deadline_stays_inside(autojump_clock: MockClock) -> None:

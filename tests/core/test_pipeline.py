@@ -80,7 +80,7 @@ async def test_an_exception_inside_a_tree_ends_there_and_is_reported(
         await trio.testing.wait_all_tasks_blocked()
         assert sound.events == ["bound"]
         nursery.cancel_scope.cancel()
-    assert "signal_stopped signal=logs" in caplog.text
+    assert "signal_stopped about=logs" in caplog.text
 
 
 async def test_cancellation_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:

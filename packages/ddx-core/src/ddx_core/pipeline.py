@@ -53,7 +53,7 @@ async def start_contained(nursery: trio.Nursery, pipeline: Pipeline) -> None:
                 await own.start(pipeline.serve)
                 ready.set()
         except* Exception as failures:
-            log.error("signal_stopped", signal=pipeline.name, exc_info=failures)
+            log.error("signal_stopped", about=pipeline.name, exc_info=failures)
         finally:
             ready.set()
 

@@ -38,24 +38,24 @@ without_telemetry_tick_s = 1.0
 
 
 class EndOfInvocation(InvocationObserver):
-    """Knows which invocations have ended, by whatever tells first: runtimeDone, its report, or the function's library."""
+    """Hears of the end of an invocation from whoever tells first: runtimeDone, its report, or the function's library."""
 
     def __init__(self) -> None:
-        self._ended: deque[str] = deque(maxlen=64)
-        self._waited_for: tuple[str, trio.Event] | None = None
+        self._waited_for: tuple[Invocation, trio.Event] | None = None
+        self._told_by_library: Invocation | None = None
         self._distrust = 0
         self._left_out = 0
 
     def on_runtime_done(self, invocation: Invocation, event: RuntimeDone) -> None:
-        self.tell(invocation.request_id)
+        self._end(invocation)
 
     def on_report(self, invocation: Invocation, event: Report) -> None:
-        self.tell(invocation.request_id)
+        self._end(invocation)
 
-    def tell(self, request_id: str) -> None:
-        self._ended.append(request_id)
-        if self._waited_for is not None and self._waited_for[0] == request_id:
-            self._waited_for[1].set()
+    def tell(self, invocation: Invocation) -> None:
+        """The function's library says that this invocation is over."""
+        self._told_by_library = invocation
+        self._end(invocation)
 
     def may_be_waited_for(self) -> bool:
         """Whether waiting for the end of the invocation that begins now is a good bet; ask once for each."""
@@ -71,11 +71,16 @@ class EndOfInvocation(InvocationObserver):
         self._distrust = min(self._distrust * 2, longest_distrust) or first_distrust
         self._left_out = self._distrust
 
-    async def wait(self, request_id: str) -> None:
-        if request_id in self._ended:
+    async def wait(self, invocation: Invocation) -> None:
+        """Returns at once when the end was told already. The same request id may run again: only this run counts."""
+        if not invocation.is_running or invocation is self._told_by_library:
             return
-        self._waited_for = (request_id, trio.Event())
+        self._waited_for = (invocation, trio.Event())
         await self._waited_for[1].wait()
+
+    def _end(self, invocation: Invocation) -> None:
+        if self._waited_for is not None and self._waited_for[0] is invocation:
+            self._waited_for[1].set()
 
 
 class OnDemand:
@@ -124,7 +129,7 @@ class OnDemand:
         """The function's library says that the invocation is over and waits for the data to leave (`/lambda/flush`)."""
         await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._max_added_s)
         if self._current is not None:
-            self._ends.tell(self._current.request_id)
+            self._ends.tell(self._current)
 
     async def _invocation(self, event: Invoke) -> None:
         self._current = invocation = self._tracker.invoke(event)
@@ -168,14 +173,14 @@ class OnDemand:
         first_s = min(first_word_within_s, until_flush_s)
         for patience_s in (first_s, until_flush_s - first_s):
             with trio.move_on_after(patience_s):
-                await self._ends.wait(invocation.request_id)
+                await self._ends.wait(invocation)
                 return True
             if invocation.start_ns is None:
                 return False
         # The deadline is near. Save what there is, in parallel with the function, and go on waiting for its end.
         self._flusher.start_in_background()
         with trio.move_on_after(self._seconds_left(None)):
-            await self._ends.wait(invocation.request_id)
+            await self._ends.wait(invocation)
             return True
         return False
 

@@ -30,7 +30,7 @@ async def flush_all(pipelines: Sequence[Pipeline], kind: FlushKind, *, seconds: 
         except* Exception as failures:
             # `except*`: a failure may come in one group with the cancellation at the deadline, which must pass on alone.
             failed.append(pipeline.name)
-            log.error("flush_failed", signal=pipeline.name, exc_info=failures)
+            log.error("flush_failed", about=pipeline.name, exc_info=failures)
 
     with trio.move_on_after(max(0.0, seconds), shield=True) as scope:
         async with trio.open_nursery() as nursery:
