@@ -79,9 +79,6 @@ async def _live(boot: Boot) -> int:
             agent.mode.has_telemetry = await _subscribe(agent, boot, registration.identifier)
             if agent.mode.has_telemetry:
                 await link.telemetry_subscribed()
-            # What lives as long as the process need not be looked at by every collection.
-            gc.freeze()
-            gc.enable()
             agent.status.state = "running"
             boot.is_serving = True
             life.start_soon(agent.flusher.serve_background)
@@ -125,6 +122,10 @@ async def _warm_up(agent: Agent, spool: Spool) -> None:
     """What every first flush needs, done while the runtime boots: after `next` was asked for, before the function begins."""
     await trio.lowlevel.checkpoint()
     agent.client.warm_up(tls=agent.needs_tls)
+    # What lives as long as the process need not be looked at by every collection from here on.
+    gc.collect()
+    gc.freeze()
+    gc.enable()
     restored = queue_spooled(spool, agent.fanouts)
     if restored.items:
         log.info("spool_restored", items=restored.items, bytes=restored.bytes)
