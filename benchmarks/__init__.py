@@ -1,0 +1,1 @@
+"""What docs/performance.md reports. One command, `python -m benchmarks`; a file `bench_*.py` for each subject."""

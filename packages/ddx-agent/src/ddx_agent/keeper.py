@@ -332,7 +332,10 @@ class Keeper:
         is_late = self._invoke_deadline_ms and _now_ms() >= self._invoke_deadline_ms - deadline_margin_ms
         self._silent_ticks += 1
         if self._silent_ticks >= hung_after_ticks:
-            say("ERROR", f"the agent process has not answered for {hung_after_ticks * tick_ms // 1000} s and is replaced")
+            say(
+                "ERROR",
+                f"the agent process has not answered for {hung_after_ticks * tick_ms // 1000} s and is replaced",
+            )
             self._kill_agent()
         elif is_late or self._silent_ticks >= silent_after_ticks:
             self._ask_next()

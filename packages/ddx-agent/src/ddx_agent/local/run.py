@@ -27,6 +27,7 @@ from .accounts import Accounts, read_accounts
 from .function import Function, Sample, load_function
 from .intake import Intake, open_intake
 from .platform import Platform, open_platform, our_extension, our_extension_name
+from .ports import taken_ports
 from .report import Played, Report, make_report, played
 
 # Datadog's keys have 32 hexadecimal digits; the intake takes any.
@@ -74,6 +75,11 @@ async def run_local(args: argparse.Namespace) -> int:
         command = _extension_command(args)
     except ConfigError as error:
         sys.stderr.write(f"ddx local: {error}\n")
+        return 2
+    taken = taken_ports(function.environment) if command else []
+    if taken:
+        advice = "another agent or another `ddx local` runs here: stop it first (`ss -lnptu` shows whose they are)"
+        sys.stderr.write(f"ddx local: {'; '.join(taken)}: {advice}\n")
         return 2
     work = Path(tempfile.mkdtemp(prefix="ddx-local-"))
     try:
