@@ -96,6 +96,13 @@ def test_tags_are_split_at_commas_and_spaces_and_keep_their_colons() -> None:
     assert tags == (("team", "web"), ("env", "prod"), ("url", "https://x.example/a:b"), ("alone", ""))
 
 
+def test_bytes_that_are_no_text_do_not_get_into_the_configuration() -> None:
+    config = load(DD_SERVICE="caf\udce9", DD_TAGS="a:\udcff\udcfe b:\ud800")
+    assert str(config).encode()
+    assert config.service is not None
+    assert config.service.startswith("caf\ufffd")
+
+
 def test_white_space_in_an_api_key_is_cut() -> None:
     assert load(DD_API_KEY=" 32alxcxf\n").api_key == "32alxcxf"
 
@@ -112,6 +119,7 @@ def test_white_space_in_an_api_key_is_cut() -> None:
             "DD_SERVERLESS_FLUSH_STRATEGY: the interval is a whole number",
         ),
         ({"DD_SERVERLESS_FLUSH_STRATEGY": "5"}, "DD_SERVERLESS_FLUSH_STRATEGY: expected default, end"),
+        ({"DD_API_KEY": "k\u00e9y"}, "DD_API_KEY: expected printable ASCII characters; the default is used"),
         ({"DD_SITE": "no site!"}, "DD_SITE: expected a Datadog site like datadoghq.com"),
         ({"DD_DD_URL": "ftp://x"}, "DD_DD_URL: expected a URL like https://host"),
         ({"DD_STATSD_METRIC_NAMESPACE": "1myapp"}, "DD_STATSD_METRIC_NAMESPACE: expected a letter"),

@@ -56,5 +56,10 @@ def _normalise(environ: Mapping[str, str]) -> dict[str, str]:
         if upper.startswith("DATADOG_"):
             upper = "DD_" + upper.removeprefix("DATADOG_")
         if upper.startswith(("DD_", "DDX_")):
-            found[upper] = environ[name]
+            found[upper] = _readable(environ[name])
     return found
+
+
+def _readable(value: str) -> str:
+    """What is no UTF-8 in the environment comes as lone surrogates, which no encoder takes: those become U+FFFD."""
+    return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

@@ -116,7 +116,10 @@ def strategy(value: str) -> Strategy:
 
 def secret(value: str) -> str | None:
     """White space is never part of a key, though files and consoles like to add it."""
-    return re.sub(r"\s+", "", value) or None
+    key = re.sub(r"\s+", "", value)
+    if not re.fullmatch(r"[!-~]*", key):
+        raise ValueError("expected printable ASCII characters")
+    return key or None
 
 
 class Complaint(msgspec.Struct, frozen=True):
