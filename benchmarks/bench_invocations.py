@@ -64,7 +64,6 @@ def _rows(near: Life, far: Life) -> list[Row]:
         *rows,
         Row("requests to the intake an invocation", "count", near.requests),
         Row("CPU of both processes an invocation", "ms", near.cpu_ms),
-        Row("time added to the function's answer (it does not pass through ddx)", "ms", 0, target=0),
         Row("RSS of the agent after 10 invocations", "MiB", near.rss_after_ten, target=45),
         Row("RSS of the agent after all", "MiB", near.rss_at_end, target=45),
         Row("RSS of both after 10 (shared pages counted twice)", "MiB", near.both_rss_after_ten),

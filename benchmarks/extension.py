@@ -85,7 +85,7 @@ class Extension:
         return memory(self.agent_pid)
 
     def end(self) -> dict[str, Any]:
-        """Shut the environment down; the accounts by signal, which must close. The extension must be waiting for its next event."""
+        """Shut the environment down while the extension waits for its next event; the accounts by signal, which must close."""
         self._lambda.shutdown()
         wait_until(lambda: self._process.poll() is not None, "the extension's end")
         accounts: dict[str, Any] = json.loads(self._accounts.read_text().splitlines()[-1])["signals"]
