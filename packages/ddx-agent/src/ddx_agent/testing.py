@@ -1,4 +1,4 @@
-"""For tests of what a function, an agent or a collector sends: an intake to point it at, and assertions on what arrived.
+"""For tests of what a function, an agent or a collector sends: a local Lambda, an intake, and assertions on what arrived.
 
     from ddx_agent.testing import assert_delivered_once, expect_log, open_intake, slow
 
@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from ddx_agent.local.faults import AgentSignal, Faults
+from ddx_agent.local.function import Function, load_function
 from ddx_agent.local.intake import (
     Answer,
     Intake,
@@ -45,12 +47,19 @@ from ddx_agent.local.intake import (
     status,
     truncated,
 )
+from ddx_agent.local.invocation import InvokeResult
+from ddx_agent.local.platform import Platform, open_platform
 
 __all__ = [
+    "AgentSignal",
     "Answer",
+    "Faults",
+    "Function",
     "Intake",
+    "InvokeResult",
     "Log",
     "Metric",
+    "Platform",
     "Raw",
     "ReceivedRequest",
     "Repeat",
@@ -72,8 +81,10 @@ __all__ = [
     "expect_stats",
     "garbage",
     "hang",
+    "load_function",
     "normal",
     "open_intake",
+    "open_platform",
     "reset",
     "reset_after_read",
     "slow",
