@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,7 +62,10 @@ class Extension:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._process.poll() is None:
-            self._process.kill()
+            # The agent first: without its keeper it would go on until the invocation's deadline.
+            for pid in (*children(self.keeper_pid), self.keeper_pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process.wait()
         if error is not None:
             sys.stderr.write(f"the extension said:\n{self._log.read_text()[-4000:]}\n")
@@ -89,6 +95,6 @@ class Extension:
         self._lambda.shutdown()
         wait_until(lambda: self._process.poll() is not None, "the extension's end")
         accounts: dict[str, Any] = json.loads(self._accounts.read_text().splitlines()[-1])["signals"]
-        for signal, account in accounts.items():
-            assert account["closes"], (signal, account)
+        for name, account in accounts.items():
+            assert account["closes"], (name, account)
         return accounts
