@@ -199,3 +199,14 @@ async def test_when_the_keeper_has_gone_the_agent_flushes_and_ends(
         world.keeper.close()
         await world.intake.wait_for(lambda store: store.logs(contains="a line"))
     assert world.account("logs")["held"]["items"] == 0
+
+
+async def test_when_the_keeper_ends_in_mid_invocation_nobody_holds_the_ports_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_agent(tmp_path, monkeypatch) as world:
+        await world.keeper.invoke("r0")
+        await world.telemetry(("platform.start", {"requestId": "r0"}), ("function", "a line"))
+        world.keeper.close()
+        await world.intake.wait_for(lambda store: store.logs(contains="a line"))
+    assert world.account("logs")["held"]["items"] == 0

@@ -84,7 +84,7 @@ async def _live(boot: Boot) -> int:
             life.start_soon(agent.flusher.serve_background)
             life.start_soon(_warm_up, agent, spool)
             log.debug("agent_ready", ms=round((now_ns() - boot.started_ns) / ns_per_ms, 1))
-            shutdown = await agent.mode.run()
+            shutdown = await _run_mode(agent, link)
             agent.status.state = "stopping"
             deadline = _deadline(shutdown)
             agent.tracker.shutdown(shutdown)
@@ -100,6 +100,21 @@ async def _live(boot: Boot) -> int:
     with trio.move_on_after(0.1, shield=True):
         await agent.aclose()
     return 0
+
+
+async def _run_mode(agent: Agent, link: KeeperLink) -> Shutdown:
+    """The mode's life, cut short when the keeper ends in the middle of an invocation."""
+    shutdown: list[Shutdown] = []
+
+    async def run() -> None:
+        shutdown.append(await agent.mode.run())
+        nursery.cancel_scope.cancel("shutdown")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await link.wait_until_gone()
+        nursery.cancel_scope.cancel("keeper gone")
+    return shutdown[0] if shutdown else link.orphaned()
 
 
 async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -31,6 +32,7 @@ class KeeperLink:
         self._socket = socket
         self._wall_clock = wall_clock
         self._is_working = False
+        self._gone = trio.Event()
 
     async def registration(self) -> Registration:
         """Wait for the answer to register. Raises LifecycleError when it is unreadable or the keeper has gone."""
@@ -65,7 +67,15 @@ class KeeperLink:
             if kind == b"F":
                 return self._give_up("next_failed", 2000)
             if not kind:
-                return self._give_up("keeper_gone", orphan_grace_ms)
+                return self.orphaned()
+
+    async def wait_until_gone(self) -> None:
+        """Returns when the keeper has ended, noticed by `next` at once and within a heartbeat while there is work."""
+        await self._gone.wait()
+
+    def orphaned(self) -> Shutdown:
+        """What the end of the keeper means: Lambda is about to end the environment as well."""
+        return self._give_up("keeper_gone", orphan_grace_ms)
 
     async def telemetry_subscribed(self) -> None:
         await self._send(b"T")
@@ -89,9 +99,12 @@ class KeeperLink:
             await self._socket.send(frame)
         except OSError as error:
             log.debug("keeper_unreachable", error=error.strerror)
+            self._gone.set()
 
     async def _receive(self) -> bytes:
-        try:
-            return await self._socket.recv(65536)
-        except OSError:
-            return b""
+        frame = b""
+        with suppress(OSError):
+            frame = await self._socket.recv(65536)
+        if not frame:
+            self._gone.set()
+        return frame
