@@ -17,7 +17,7 @@ from benchmarks.processes import memory, minimal_environment, wait_until_idle
 from benchmarks.table import Options, Row, Table, percentile
 
 # What the first `next` cannot do without; httpx comes after it.
-needed = "import trio, h11, msgspec, zstandard, pydantic, google.protobuf.message"
+needed = "import trio, h11, msgspec, zstandard, google.protobuf.message"
 
 
 class Start(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_agent.config import Config, docs, explain, load_config, schema
+from ddx_agent.config import Config, docs, explain, load_config, model, schema
 from ddx_core.flush import Strategy, StrategyKind
 
 root = Path(__file__).parent.parent.parent
@@ -29,9 +29,9 @@ def complaint(**environ: str) -> str:
 
 def test_nothing_set_gives_the_defaults() -> None:
     config = load()
-    assert config.site == "datadoghq.com"
-    assert config.flush_strategy == Strategy(StrategyKind.DEFAULT)
-    assert config.are_logs_enabled
+    assert config.general.site == "datadoghq.com"
+    assert config.flushing.strategy == Strategy(StrategyKind.DEFAULT)
+    assert config.logs.enabled
     assert config == Config()
 
 
@@ -40,7 +40,7 @@ def test_nothing_set_gives_the_defaults() -> None:
     [("1.10", "1.10"), ("007", "007"), ("true", "true"), ("  1.0 ", "1.0"), ("[1]", "[1]")],
 )
 def test_a_version_stays_what_was_written(written: str, kept: str) -> None:
-    assert load(DD_VERSION=written).version == kept
+    assert load(DD_VERSION=written).general.version == kept
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_a_version_stays_what_was_written(written: str, kept: str) -> None:
     ],
 )
 def test_either_logs_switch_turns_logs_on(environ: dict[str, str], enabled: bool) -> None:
-    assert load(**environ).are_logs_enabled is enabled
+    assert load(**environ).logs.enabled is enabled
 
 
 @pytest.mark.parametrize("word", ["true", "True", "1", "t", "YES", "on"])
 def test_booleans_are_read_in_any_common_form(word: str) -> None:
-    assert load(DD_ENHANCED_METRICS=word).enhanced_metrics is True
-    assert load(DD_SKIP="x").enhanced_metrics is True
+    assert load(DD_ENHANCED_METRICS=word).metrics.enhanced is True
+    assert load(DD_SKIP="x").metrics.enhanced is True
 
 
 @pytest.mark.parametrize(
@@ -74,37 +74,37 @@ def test_booleans_are_read_in_any_common_form(word: str) -> None:
     ],
 )
 def test_urls_lose_trailing_slashes_and_gain_a_scheme(written: str, url: str) -> None:
-    assert load(DD_APM_DD_URL=written).traces_url == url
-    assert load(DD_LOGS_CONFIG_LOGS_DD_URL=written).logs_url == url
+    assert load(DD_APM_DD_URL=written).intakes.traces_url == url
+    assert load(DD_LOGS_CONFIG_LOGS_DD_URL=written).intakes.logs_url == url
 
 
 def test_the_first_of_two_variables_wins() -> None:
-    assert load(DD_DD_URL="http://a", DD_URL="http://b").metrics_url == "http://a"
-    assert load(DD_URL="http://b").metrics_url == "http://b"
-    assert load(DD_COMPRESSION_LEVEL="7", DD_APM_CONFIG_COMPRESSION_LEVEL="9").traces_compression_level == 9
-    assert load(DD_COMPRESSION_LEVEL="7", DD_APM_CONFIG_COMPRESSION_LEVEL="9").logs_compression_level == 7
+    assert load(DD_DD_URL="http://a", DD_URL="http://b").intakes.metrics_url == "http://a"
+    assert load(DD_URL="http://b").intakes.metrics_url == "http://b"
+    assert load(DD_COMPRESSION_LEVEL="7", DD_APM_CONFIG_COMPRESSION_LEVEL="9").traces.compression_level == 9
+    assert load(DD_COMPRESSION_LEVEL="7", DD_APM_CONFIG_COMPRESSION_LEVEL="9").logs.compression_level == 7
 
 
 def test_names_count_in_any_letter_case_and_datadog_is_an_alias_that_yields() -> None:
-    assert load(dd_site="datadoghq.eu").site == "datadoghq.eu"
-    assert load(DATADOG_SITE="datadoghq.eu").site == "datadoghq.eu"
-    assert load(DATADOG_SITE="datadoghq.eu", DD_SITE="us5.datadoghq.com").site == "us5.datadoghq.com"
+    assert load(dd_site="datadoghq.eu").general.site == "datadoghq.eu"
+    assert load(DATADOG_SITE="datadoghq.eu").general.site == "datadoghq.eu"
+    assert load(DATADOG_SITE="datadoghq.eu", DD_SITE="us5.datadoghq.com").general.site == "us5.datadoghq.com"
 
 
 def test_tags_are_split_at_commas_and_spaces_and_keep_their_colons() -> None:
-    tags = load(DD_TAGS="team:web, env:prod url:https://x.example/a:b alone").tags
+    tags = load(DD_TAGS="team:web, env:prod url:https://x.example/a:b alone").general.tags
     assert tags == (("team", "web"), ("env", "prod"), ("url", "https://x.example/a:b"), ("alone", ""))
 
 
 def test_bytes_that_are_no_text_do_not_get_into_the_configuration() -> None:
     config = load(DD_SERVICE="caf\udce9", DD_TAGS="a:\udcff\udcfe b:\ud800")
-    assert str(config).encode()
-    assert config.service is not None
-    assert config.service.startswith("caf\ufffd")
+    assert repr(config.general).encode()
+    assert config.general.service is not None
+    assert config.general.service.startswith("caf\ufffd")
 
 
 def test_white_space_in_an_api_key_is_cut() -> None:
-    assert load(DD_API_KEY=" 32alxcxf\n").api_key == "32alxcxf"
+    assert load(DD_API_KEY=" 32alxcxf\n").general.api_key == "32alxcxf"
 
 
 @pytest.mark.parametrize(
@@ -135,18 +135,19 @@ def test_a_bad_value_is_named_and_the_default_is_used(environ: dict[str, str], s
 
 def test_one_bad_value_affects_that_setting_alone() -> None:
     loaded = load_config({"DD_FLUSH_TIMEOUT": "x", "DD_SITE": "datadoghq.eu", "DD_SERVERLESS_FLUSH_STRATEGY": "end"})
-    assert loaded.config.site == "datadoghq.eu"
-    assert loaded.config.flush_strategy == Strategy(StrategyKind.END)
+    assert loaded.config.general.site == "datadoghq.eu"
+    assert loaded.config.flushing.strategy == Strategy(StrategyKind.END)
     assert [each.variable for each in loaded.complaints] == ["DD_FLUSH_TIMEOUT"]
 
 
-variables = sorted({name for each in schema.settings_of(Config).values() for name in each.variables})
+settings = [each for kind in schema.section_types.values() for each in kind.settings.values()]
+variables = sorted({name for each in settings for name in each.variables})
 
 
 @given(st.dictionaries(st.sampled_from(variables) | st.text(max_size=30), st.text(max_size=200), max_size=12))
 def test_any_environment_gives_a_configuration_and_no_value_is_repeated(environ: dict[str, str]) -> None:
     loaded = load_config(environ)
-    assert Config.model_validate(dict(loaded.config), strict=True) == loaded.config
+    model.validate(loaded.config)
     for each in loaded.complaints:
         written = next(value for name, value in environ.items() if name.upper().endswith(each.variable[3:]))
         assert len(written) < 4 or written not in each.problem

@@ -67,18 +67,26 @@ class Agent:
         self.config = config
         self.function = function
         self._environ = environ
-        key = StaticKey(config.api_key)
-        self.client = IntakeClient(ClientSettings(attempt_s=config.flush_timeout_s, user_agent=f"ddx/{version}"))
+        key = StaticKey(config.general.api_key)
+        self.client = IntakeClient(
+            ClientSettings(attempt_s=config.intakes.flush_timeout_s, user_agent=f"ddx/{version}")
+        )
 
         # --- ways out -------------------------------------------------------------------------------------------------
-        site = config.site
-        metrics_endpoint = Endpoint(name="metrics", base_url=config.metrics_url or f"https://api.{site}", key=key)
-        logs_endpoint = Endpoint(name="logs", base_url=config.logs_url or f"https://http-intake.logs.{site}", key=key)
-        traces_endpoint = Endpoint(name="traces", base_url=config.traces_url or f"https://trace.agent.{site}", key=key)
+        site = config.general.site
+        metrics_endpoint = Endpoint(
+            name="metrics", base_url=config.intakes.metrics_url or f"https://api.{site}", key=key
+        )
+        logs_endpoint = Endpoint(
+            name="logs", base_url=config.intakes.logs_url or f"https://http-intake.logs.{site}", key=key
+        )
+        traces_endpoint = Endpoint(
+            name="traces", base_url=config.intakes.traces_url or f"https://trace.agent.{site}", key=key
+        )
         accounts = {name: Account(name) for name in ("logs", "metrics", "traces", "stats")}
 
         def way_out(signal: str, endpoint: Endpoint) -> Fanout:
-            return open_fanout(accounts[signal], [endpoint], self.client, max_bytes=config.queue_bytes)
+            return open_fanout(accounts[signal], [endpoint], self.client, max_bytes=config.own.queue_bytes)
 
         self.fanouts = {
             "logs": way_out("logs", logs_endpoint),
@@ -94,20 +102,20 @@ class Agent:
         tags = self._tags()
         self.metrics = MetricsPipeline(
             MetricsSettings(
-                namespace=config.metric_namespace,
-                exclude_tags=frozenset(config.metrics_exclude_tags),
+                namespace=config.metrics.namespace,
+                exclude_tags=frozenset(config.metrics.exclude_tags),
                 origin_category=lambda_function,
             ),
             account=accounts["metrics"],
             fanout=self.fanouts["metrics"],
-            compressor=_compressor(config.metrics_compression_level),
+            compressor=_compressor(config.metrics.compression_level),
             tags=tags,
             now_ns=wall_clock,
             sockets=_datagram_sockets(boot),
         )
         self.enhanced = EnhancedMetrics(
             self.metrics.add,
-            settings=EnhancedSettings(enabled=config.enhanced_metrics, holds_first=not function.is_managed),
+            settings=EnhancedSettings(enabled=config.metrics.enhanced, holds_first=not function.is_managed),
             now_ns=wall_clock,
             architecture=function.architecture,
             drain=self.metrics.drain,
@@ -116,17 +124,17 @@ class Agent:
         self.metrics.ask_before("aws.lambda.enhanced.errors", self.enhanced.admit_error)
         self.logs = LogsPipeline(
             LogsSettings(
-                enabled=config.are_logs_enabled,
+                enabled=config.logs.enabled,
                 managed_instances=function.is_managed,
-                max_bytes=config.logs_buffer_bytes,
+                max_bytes=config.logs.buffer_bytes,
             ),
             account=accounts["logs"],
             fanout=self.fanouts["logs"],
-            compressor=_compressor(config.logs_compression_level if config.logs_use_compression else 0),
+            compressor=_compressor(config.logs.compression_level if config.logs.use_compression else 0),
             tags=tags,
             # Without an account the ARN is not known: records wait for the first INVOKE, which tells it.
             function_arn=function.arn if function.account_id or function.is_managed else "",
-            service=(config.service or "").lower(),
+            service=(config.general.service or "").lower(),
             now_ns=wall_clock,
             on_out_of_memory=self.enhanced.out_of_memory,
         )
@@ -134,18 +142,18 @@ class Agent:
         self.traces = TracesPipeline(
             TracesSettings(
                 function_name=function.name,
-                service=config.service,
-                env=config.env,
-                version=config.version,
+                service=config.general.service,
+                env=config.general.env,
+                version=config.general.version,
                 runtime_api=environ.get("AWS_LAMBDA_RUNTIME_API", ""),
                 own_addresses=_own_addresses(boot),
-                max_buffer_bytes=config.traces_buffer_bytes,
+                max_buffer_bytes=config.traces.buffer_bytes,
             ),
             account=accounts["traces"],
             stats_account=accounts["stats"],
             fanout=self.fanouts["traces"],
             stats_fanout=self.fanouts["stats"],
-            compressor=_compressor(config.traces_compression_level),
+            compressor=_compressor(config.traces.compression_level),
             tags=tags,
             now_ns=wall_clock,
             listeners=traces_listeners,
@@ -161,9 +169,12 @@ class Agent:
             from ddx_agent.modes.managed import Managed
 
             self.tracker = self._tracker(boot, wall_clock, observers)
-            interval_ms = for_managed_instances(config.flush_strategy).interval_ms or 0
+            interval_ms = for_managed_instances(config.flushing.strategy).interval_ms or 0
             self.mode = Managed(
-                source=source, flusher=self.flusher, interval_s=interval_ms / 1000, max_added_s=config.max_added_s
+                source=source,
+                flusher=self.flusher,
+                interval_s=interval_ms / 1000,
+                max_added_s=config.flushing.max_added_s,
             )
         else:
             from ddx_agent.modes.on_demand import EndOfInvocation, OnDemand
@@ -177,10 +188,10 @@ class Agent:
                 tracker=self.tracker,
                 ends=ends,
                 flusher=self.flusher,
-                strategy=config.flush_strategy,
+                strategy=config.flushing.strategy,
                 elapsed=elapsed,
                 wall_clock=wall_clock,
-                max_added_s=config.max_added_s,
+                max_added_s=config.flushing.max_added_s,
             )
 
         # --- doors ----------------------------------------------------------------------------------------------------
@@ -238,10 +249,10 @@ class Agent:
         return function_tags(
             self.function,
             agent_version=version,
-            env=config.env,
-            service=config.service,
-            version=config.version,
-            tags=config.tags,
+            env=config.general.env,
+            service=config.general.service,
+            version=config.general.version,
+            tags=config.general.tags,
         )
 
     def _is_in_trouble(self) -> bool:

@@ -52,7 +52,7 @@ def run_agent(boot: Boot) -> int:
 async def _live(boot: Boot) -> int:
     loaded = load_config(os.environ)
     config = loaded.config
-    start_own_log(config.log_level)
+    start_own_log(config.general.log_level)
     _rebind(boot)
     for trouble in boot.troubles:
         log.warning("start_trouble", about=trouble)
@@ -60,14 +60,14 @@ async def _live(boot: Boot) -> int:
         log.warning(
             "setting_ignored", about=complaint.variable, problem=complaint.problem, instead=complaint.used_instead
         )
-    if config.api_key is None:
+    if config.general.api_key is None:
         log.warning("api_key_missing", variable="DD_API_KEY", consequence="data waits in bounded buffers")
 
     assert boot.link is not None
     link = KeeperLink(trio.socket.from_stdlib_socket(socket.socket(fileno=os.dup(boot.link.fileno()))))
     registration = await link.registration()
     agent = assemble(config, registration, boot, link)
-    spool = Spool(config.spool_dir, max_bytes=config.spool_bytes)
+    spool = Spool(config.own.spool_dir, max_bytes=config.own.spool_bytes)
 
     async with trio.open_nursery() as life:
         life.start_soon(link.beat)
@@ -95,7 +95,7 @@ async def _live(boot: Boot) -> int:
     _keep_the_rest(agent, spool, shutdown)
     agent.status.state = "stopped"
     log.debug("agent_ended", reason=shutdown.reason)
-    report_accounts(agent.status, config.accounts_file)
+    report_accounts(agent.status, config.own.accounts_file)
     link.close()
     with trio.move_on_after(0.1, shield=True):
         await agent.aclose()
@@ -125,7 +125,7 @@ async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:
         return boot.has_telemetry
     client = ExtensionsClient(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""), identifier=identifier)
     is_managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == managed_instances
-    types = ("platform", "function", "extension") if agent.config.are_logs_enabled else ("platform",)
+    types = ("platform", "function", "extension") if agent.config.logs.enabled else ("platform",)
     port = agent.telemetry_listeners[0].socket.getsockname()[1]
     schema = await subscribe(
         client, port=port, types=types, schemas=schema_versions[:1] if is_managed else schema_versions

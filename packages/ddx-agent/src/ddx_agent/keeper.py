@@ -343,8 +343,6 @@ class Keeper:
 
 def _run_agent(boot: Boot) -> int:
     """The forked process: everything heavy begins here."""
-    # Looking for plugins that nobody has costs a tenth of the start.
-    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     # Nothing that start-up makes is garbage; the agent turns the collector on again when it is ready.
     gc.disable()
     try:

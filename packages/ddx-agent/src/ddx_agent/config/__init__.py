@@ -1,4 +1,4 @@
-"""Settings: the only place that reads them, and the only one that knows pydantic."""
+"""Settings: the only place that reads them."""
 
 from .load import Loaded, load_config
 from .parse import Complaint

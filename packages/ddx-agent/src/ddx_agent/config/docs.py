@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .schema import Config, ports_read_at_start, settings_of
+from .schema import ports_read_at_start, section_types
 
 _head = """# Configuration
 
@@ -18,14 +18,12 @@ ddx has begin with `DDX_`.
 
 def render() -> str:
     lines = [_head]
-    section = ""
-    for name, setting in settings_of(Config).items():
-        if setting.section != section:
-            section = setting.section
-            lines.append(f"\n## {section}\n\n| Variable | Default | What it does |\n|---|---|---|")
-        field = Config.model_fields[name]
-        variables = ", ".join(f"`{variable}`" for variable in setting.variables)
-        lines.append(f"| {variables} | {_default(field.default)} | {field.description} |")
+    for section in section_types.values():
+        lines.append(f"\n## {section.title}\n\n| Variable | Default | What it does |\n|---|---|---|")
+        for setting in section.settings.values():
+            names = (*setting.variables, setting.general) if setting.general else setting.variables
+            variables = ", ".join(f"`{name}`" for name in names)
+            lines.append(f"| {variables} | {_default(setting.default)} | {setting.about} |")
     lines.append("\n## Ports\n\n| Variable | Default | What it does |\n|---|---|---|")
     lines.extend(f"| `{variable}` | `{default}` | {about} |" for variable, default, about in ports_read_at_start)
     return "\n".join(lines) + "\n"

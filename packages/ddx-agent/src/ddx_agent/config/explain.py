@@ -7,12 +7,16 @@ from typing import Any
 import msgspec
 
 from .load import Loaded
-from .schema import Config, Setting, settings_of
+from .schema import section_types
+from .setting import Setting
 
 
 def explain(loaded: Loaded, *, as_json: bool) -> str:
-    settings = settings_of(Config)
-    rows = [_row(loaded, name, setting) for name, setting in settings.items()]
+    rows = [
+        _row(loaded, section, field, setting)
+        for section, kind in section_types.items()
+        for field, setting in kind.settings.items()
+    ]
     if as_json:
         document = {"settings": rows, "complaints": [str(complaint) for complaint in loaded.complaints]}
         return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
@@ -22,8 +26,9 @@ def explain(loaded: Loaded, *, as_json: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(loaded: Loaded, name: str, setting: Setting) -> dict[str, Any]:
-    value: Any = getattr(loaded.config, name)
+def _row(loaded: Loaded, section: str, field: str, setting: Setting) -> dict[str, Any]:
+    name = f"{section}.{field}"
+    value: Any = getattr(getattr(loaded.config, section), field)
     if setting.is_secret and value is not None:
         shown = f"set, ends in {value[-4:]}" if len(value) > 12 else "set"
     else:
@@ -33,7 +38,7 @@ def _row(loaded: Loaded, name: str, setting: Setting) -> dict[str, Any]:
         "variable": loaded.sources.get(name, setting.variables[0]),
         "value": shown,
         "source": "environment" if name in loaded.sources else "default",
-        "about": Config.model_fields[name].description,
+        "about": setting.about,
     }
 
 

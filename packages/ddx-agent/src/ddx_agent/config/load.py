@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from .parse import Complaint
-from .schema import Config, Setting, settings_of
+from .schema import Config, section_types
+from .setting import Setting
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """`sources` tells for every field which variable gave its value; a field that is missing has its default."""
+    """`sources` tells for every `section.field` which variable gave its value; one that is missing has its default."""
 
     config: Config
     complaints: tuple[Complaint, ...]
@@ -22,19 +23,22 @@ class Loaded(msgspec.Struct, frozen=True):
 def load_config(environ: Mapping[str, str]) -> Loaded:
     """Read every setting from `environ`. Names count in any letter case; DATADOG_ is another spelling of DD_."""
     by_name = _normalise(environ)
-    values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     complaints: list[Complaint] = []
-    for field, setting in settings_of(Config).items():
-        found = _read(setting, by_name, complaints)
-        if found is not None:
-            sources[field], values[field] = found
-    config = Config.model_construct(**values)
-    return Loaded(config, tuple(complaints), sources)
+    sections: dict[str, Any] = {}
+    for section, kind in section_types.items():
+        values: dict[str, Any] = {}
+        for field, setting in kind.settings.items():
+            found = _read(setting, by_name, complaints)
+            if found is not None:
+                sources[f"{section}.{field}"], values[field] = found
+        sections[section] = kind(**values)
+    return Loaded(Config(**sections), tuple(complaints), sources)
 
 
 def _read(setting: Setting, by_name: Mapping[str, str], complaints: list[Complaint]) -> tuple[str, object] | None:
-    for variable in setting.variables:
+    names = (*setting.variables, setting.general) if setting.general else setting.variables
+    for variable in names:
         written = by_name.get(variable)
         if written is None or not written.strip():
             continue

@@ -1,7 +1,9 @@
 """One attempt: a request on a pooled connection, and what is known of its fate when no answer comes.
 
 Rules of this file:
-- httpx is imported at first use and seen by nobody else; its exceptions end here.
+- httpx is imported at first use and seen by nobody else; its exceptions end here. Requests go to its transport: what its
+  client adds (redirects, cookies, authentication) an intake has no use for, and it costs a quarter of a request.
+- Every attempt runs under a limit of its own, `_running_time_limit`; httpx knows none.
 - Every endpoint has connections of its own, so that one which hangs cannot keep another waiting for a connection.
 - Time that a frozen sandbox spends frozen is not held against an attempt: its limit counts ticks of a running process.
 - The status decides; the answer's body is read for the log and to free the connection, bounded in bytes and seconds.
@@ -90,11 +92,11 @@ class Connections:
         pools, self._pools = list(self._pools.values()), {}
         with anyio.move_on_after(1, shield=True):
             for pool in pools:
-                await pool.client.aclose()
+                await pool.transport.aclose()
 
     def warm_up(self, *, tls: bool) -> None:
         """Import and build what the first request needs."""
-        self._new_client(tls)
+        self._new_transport(tls)
 
     async def attempt(self, endpoint: Endpoint, payload: Payload, key: ApiKey, doubt: Doubt) -> Answer | Failure:
         """Send once. `doubt` is raised while, and left raised when, the payload may have arrived without an answer."""
@@ -108,7 +110,7 @@ class Connections:
         pool.in_flight += 1
         try:
             async with _running_time_limit(self._settings.attempt_s, self._wall_clock) as limit:
-                await self._exchange(pool.client, endpoint, payload, key, progress)
+                await self._exchange(pool, endpoint, payload, key, progress)
                 progress.is_settled = True
             if progress.answer is not None:
                 return progress.answer
@@ -135,11 +137,11 @@ class Connections:
             await self._close_if_unused(pool, progress)
 
     async def _exchange(
-        self, client: httpx.AsyncClient, endpoint: Endpoint, payload: Payload, key: ApiKey, progress: _Progress
+        self, pool: _Pool, endpoint: Endpoint, payload: Payload, key: ApiKey, progress: _Progress
     ) -> None:
         import httpx
 
-        url = httpx.URL(endpoint.base_url + payload.path)
+        url = pool.url(endpoint.base_url + payload.path)
         request = httpx.Request(
             "POST",
             url,
@@ -157,7 +159,7 @@ class Connections:
             stream=_stream_type()(payload.body),
             extensions={"trace": progress.trace},
         )
-        response = await client.send(request, stream=True)
+        response = await pool.transport.handle_async_request(request)
         status = response.status_code
         retry_after_s = parse_retry_after(response.headers.get("retry-after"), now_s=self._wall_clock() / ns_per_s)
         progress.answer = Answer(status, retry_after_s, "")
@@ -178,11 +180,11 @@ class Connections:
             if not 0 <= idle_ns <= idle_limit_s * ns_per_s:
                 self._retire(base_url, pool)
                 with anyio.move_on_after(1, shield=True):
-                    await pool.client.aclose()
+                    await pool.transport.aclose()
                 pool = self._pools.get(base_url)
         if pool is None:
             _check(base_url)
-            pool = self._pools[base_url] = _Pool(self._new_client(base_url.startswith("https:")), self._wall_clock())
+            pool = self._pools[base_url] = _Pool(self._new_transport(base_url.startswith("https:")), self._wall_clock())
         return pool
 
     def _retire(self, base_url: str, pool: _Pool) -> None:
@@ -199,9 +201,9 @@ class Connections:
             if stream is not None:
                 await stream.aclose()
             if pool.is_retired and not pool.in_flight:
-                await pool.client.aclose()
+                await pool.transport.aclose()
 
-    def _new_client(self, tls: bool) -> httpx.AsyncClient:
+    def _new_transport(self, tls: bool) -> httpx.AsyncHTTPTransport:
         import httpx
 
         settings = self._settings
@@ -209,11 +211,10 @@ class Connections:
         if context is None:
             # For plain http no certificate store is loaded: that costs 20 ms and some MiB.
             context = self._tls[tls] = settings.make_tls() if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return httpx.AsyncClient(
+        return httpx.AsyncHTTPTransport(
             verify=context,
             proxy=settings.proxy if tls else None,
             trust_env=False,
-            timeout=None,  # noqa: S113 - every attempt runs under its own limit, see _running_time_limit
             limits=httpx.Limits(
                 max_connections=settings.max_connections,
                 max_keepalive_connections=settings.max_connections,
@@ -223,13 +224,23 @@ class Connections:
 
 
 class _Pool:
-    __slots__ = ("client", "in_flight", "is_retired", "last_used_ns")
+    __slots__ = ("_urls", "in_flight", "is_retired", "last_used_ns", "transport")
 
-    def __init__(self, client: httpx.AsyncClient, now_ns: int) -> None:
-        self.client = client
+    def __init__(self, transport: httpx.AsyncHTTPTransport, now_ns: int) -> None:
+        self.transport = transport
+        self._urls: dict[str, httpx.URL] = {}
         self.in_flight = 0
         self.is_retired = False
         self.last_used_ns = now_ns
+
+    def url(self, text: str) -> httpx.URL:
+        """Parsed once: an endpoint has a handful of paths."""
+        parsed = self._urls.get(text)
+        if parsed is None:
+            import httpx
+
+            parsed = self._urls[text] = httpx.URL(text)
+        return parsed
 
 
 def _check(base_url: str) -> None:

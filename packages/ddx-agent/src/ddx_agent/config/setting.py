@@ -1,0 +1,89 @@
+"""What a setting is: its names, how it is read, its default and one sentence on what it does.
+
+Plain classes, because this is read at every cold start; `ddx_agent.config.model` makes the pydantic model of the same
+settings for whoever has time: `ddx config`, `ddx doctor`, the JSON Schema for editors, the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from .parse import Parser
+
+
+class Setting:
+    """`variables` are spellings of one name, the first set one counts. `general` is asked when none is set in any source."""
+
+    __slots__ = ("about", "default", "general", "is_secret", "parse", "variables", "yaml")
+
+    def __init__(
+        self,
+        variables: tuple[str, ...],
+        *,
+        default: object,
+        parser: Parser,
+        about: str,
+        yaml: str | None,
+        general: str | None,
+        is_secret: bool,
+    ) -> None:
+        self.variables = variables
+        self.default = default
+        self.parse = parser
+        self.about = about
+        self.yaml = variables[0].partition("_")[2].lower() if yaml is None else yaml
+        self.general = general
+        self.is_secret = is_secret
+
+
+def setting(
+    *variables: str,
+    default: object,
+    parser: Parser,
+    about: str,
+    yaml: str | None = None,
+    general: str | None = None,
+    is_secret: bool = False,
+) -> Any:
+    """One field of a Section. `yaml` is its path in datadog.yaml, dots between the keys; unless given, the variable's name
+    without its prefix. An empty path keeps it out of the file."""
+    return Setting(
+        variables, default=default, parser=parser, about=about, yaml=yaml, general=general, is_secret=is_secret
+    )
+
+
+class Section:
+    """Settings that belong together, as frozen values. Subclasses list them: `name: type = setting(...)`."""
+
+    title: ClassVar[str]
+    settings: ClassVar[Mapping[str, Setting]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls.settings = {name: value for name, value in vars(cls).items() if isinstance(value, Setting)}
+        for name, value in cls.settings.items():
+            setattr(cls, name, value.default)
+
+    def __init__(self, **values: object) -> None:
+        unknown = values.keys() - self.settings.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no setting {', '.join(sorted(unknown))}")
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__}.{name} is read only")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.values() == other.values()  # type: ignore[attr-defined]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={'***' if self.settings[name].is_secret else repr(value)}" for name, value in self.__dict__.items()
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def values(self) -> dict[str, Any]:
+        """Every setting's value by its field name."""
+        return {name: getattr(self, name) for name in self.settings}

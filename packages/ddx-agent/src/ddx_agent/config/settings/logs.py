@@ -1,0 +1,38 @@
+"""Logs."""
+
+from __future__ import annotations
+
+from ddx_agent.config import parse
+from ddx_agent.config.setting import Section, setting
+
+MiB = 1 << 20
+
+
+class Logs(Section):
+    title = "Logs"
+
+    serverless_enabled: bool | None = setting(
+        "DD_SERVERLESS_LOGS_ENABLED", default=None, parser=parse.boolean,
+        about="Collect logs. With `DD_LOGS_ENABLED` set too, either one being true is enough; with neither, logs are on.",
+    )  # fmt: skip
+    plain_enabled: bool | None = setting(
+        "DD_LOGS_ENABLED", default=None, parser=parse.boolean, about="See `DD_SERVERLESS_LOGS_ENABLED`.",
+    )  # fmt: skip
+    use_compression: bool = setting(
+        "DD_LOGS_CONFIG_USE_COMPRESSION", default=True, parser=parse.boolean, yaml="logs_config.use_compression",
+        about="Compress log payloads.",
+    )  # fmt: skip
+    compression_level: int = setting(
+        "DD_LOGS_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(0, 22),
+        yaml="logs_config.compression_level", general="DD_COMPRESSION_LEVEL",
+        about="zstd level of log payloads; 0 turns compression off.",
+    )  # fmt: skip
+    buffer_bytes: int = setting(
+        "DDX_LOGS_BUFFER_BYTES", default=8 * MiB, parser=parse.whole_number(65536, 1 << 31),
+        about="Most bytes of log records that wait to be encoded; beyond it the oldest are dropped and counted.",
+    )  # fmt: skip
+
+    @property
+    def enabled(self) -> bool:
+        switches = [each for each in (self.serverless_enabled, self.plain_enabled) if each is not None]
+        return any(switches) if switches else True
