@@ -20,8 +20,8 @@ import zstandard
 from benchmarks.table import Options, Row, Table
 from ddx_core.clock import now_ns
 from ddx_core.errors import Unavailable
+from ddx_core.events import parse_telemetry
 from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Outcome, Payload, Sent, StaticKey, open_fanout
-from ddx_core.lifecycle import parse_telemetry
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet

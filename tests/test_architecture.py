@@ -280,6 +280,19 @@ def test_stage_1_loads_only_what_every_invocation_needs() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "hearts",
+    [
+        "ddx_core.events, ddx_core.buffer, ddx_core.invocation, ddx_core.tags",
+        "ddx_logs.from_telemetry, ddx_logs.encode, ddx_logs.message",
+        "ddx_metrics.aggregator, ddx_metrics.sketch, ddx_metrics.encode, ddx_metrics.enhanced",
+        "ddx_traces.process, ddx_traces.store, ddx_traces.encode, ddx_traces.stats",
+    ],
+)
+def test_pure_hearts_come_without_an_event_loop(hearts: str) -> None:
+    assert not loaded_by(f"import {hearts}") & {"trio", "httpx", "h11", "asyncio.runners"}
+
+
 @pytest.mark.parametrize("package", sorted(allowed))
 def test_importing_a_package_is_free(package: str) -> None:
     added = loaded_by(f"import {package}") - loaded_by("pass")

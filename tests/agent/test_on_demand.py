@@ -13,9 +13,9 @@ from trio.testing import MockClock
 from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
 from ddx_agent.modes.on_demand import EndOfInvocation, OnDemand
+from ddx_core.events import Invoke, RuntimeDone, Shutdown, Start
 from ddx_core.flush import Strategy, parse_strategy
 from ddx_core.invocation import InvocationTracker
-from ddx_core.lifecycle import Invoke, RuntimeDone, Shutdown, Start
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
 

@@ -10,8 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
-from ddx_core.lifecycle import (
+from ddx_core.events import (
     InitMetrics,
     InitReport,
     InitStart,
@@ -25,6 +24,7 @@ from ddx_core.lifecycle import (
     Shutdown,
     Start,
 )
+from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
 from tests.support.clock import HandClock, noon_ns
 
 second = 1_000_000_000

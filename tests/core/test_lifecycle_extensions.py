@@ -10,9 +10,10 @@ import pytest
 import trio
 
 from ddx_core.errors import LifecycleError
+from ddx_core.events import Invoke, Shutdown
 from ddx_core.http import Hangup, Request, Response, Route, Routes, open_tcp_listener, serve_http
 from ddx_core.http import json as json_answer
-from ddx_core.lifecycle import Buffering, ExtensionsClient, Invoke, Shutdown, subscribe
+from ddx_core.lifecycle import Buffering, ExtensionsClient, subscribe
 from ddx_core.loopback import AnswerReader
 from tests.support.cancel import cancel_at_every_step
 

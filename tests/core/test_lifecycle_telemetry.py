@@ -9,8 +9,9 @@ import httpx
 import pytest
 import trio
 
+from ddx_core.events import LogLine, TelemetryEvent
 from ddx_core.http import open_tcp_listener, serve_http
-from ddx_core.lifecycle import LogLine, TelemetryEvent, TelemetryReceiver
+from ddx_core.lifecycle import TelemetryReceiver
 from ddx_core.lifecycle.telemetry import max_batch_bytes
 
 

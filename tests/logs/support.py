@@ -11,9 +11,9 @@ import trio
 import zstandard
 
 from ddx_core.errors import Unavailable
+from ddx_core.events import TelemetryEvent, parse_telemetry
 from ddx_core.intake import Coding, Compressor, Endpoint, Fanout, IntakeClient, Outcome, Payload, Sent, StaticKey
 from ddx_core.intake import open_fanout as core_open_fanout
-from ddx_core.lifecycle import TelemetryEvent, parse_telemetry
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 from ddx_logs.pipeline import LogsPipeline, OnOutOfMemory

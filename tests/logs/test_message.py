@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddx_core.lifecycle import LogLine
+from ddx_core.events import LogLine
 from ddx_logs.from_telemetry import read_line
 from ddx_logs.message import max_tags_length, read_object, read_text
 from ddx_logs.record import Status

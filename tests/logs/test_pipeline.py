@@ -6,8 +6,8 @@ import msgspec
 import pytest
 import trio
 
+from ddx_core.events import LogLine, parse_telemetry
 from ddx_core.intake import Coding, Compressor
-from ddx_core.lifecycle import LogLine, parse_telemetry
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Amount
 from ddx_core.tags import TagSet

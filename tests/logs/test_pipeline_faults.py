@@ -9,9 +9,9 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ddx_core.events import LogLine, parse_telemetry
 from ddx_core.http import Request, Response, Route, Routes, json, open_tcp_listener, serve_http
 from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Payload, RetryPolicy, Sent, StaticKey
-from ddx_core.lifecycle import LogLine, parse_telemetry
 from ddx_core.pipeline import FlushKind
 from ddx_logs.settings import LogsSettings
 from tests.support.cancel import cancel_at_every_step

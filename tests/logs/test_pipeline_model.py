@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ddx_core.lifecycle import (
+from ddx_core.events import (
     InitStart,
     LogLine,
     Report,

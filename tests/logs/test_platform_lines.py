@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ddx_core.lifecycle import InitStart, Report, RuntimeDone, Start, TelemetryEvent
+from ddx_core.events import InitStart, Report, RuntimeDone, Start, TelemetryEvent
 from ddx_logs.from_telemetry import read_end, read_init_start, read_report, read_start
 from ddx_logs.platform_lines import quoted
 from ddx_logs.record import LogRecord, Status

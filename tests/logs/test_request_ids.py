@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddx_core.lifecycle import InitStart, Report, ReportMetrics, RuntimeDone, RuntimeDoneMetrics, Start
+from ddx_core.events import InitStart, Report, ReportMetrics, RuntimeDone, RuntimeDoneMetrics, Start
 from ddx_logs.request_ids import RequestIds, looks_back
 
 

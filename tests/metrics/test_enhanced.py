@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from ddx_core.events import Invoke, Shutdown, parse_telemetry
 from ddx_core.invocation import InvocationTracker
-from ddx_core.lifecycle import Invoke, Shutdown, parse_telemetry
 from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
 from ddx_metrics.sample import MetricType, Sample
 from tests.support.clock import HandClock, noon_ns

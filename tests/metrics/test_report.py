@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ddx_core.lifecycle import Report, RuntimeDone, parse_telemetry
+from ddx_core.events import Report, RuntimeDone, parse_telemetry
 from ddx_metrics.enhanced.report import (
     estimated_cost,
     post_runtime_duration_ms,

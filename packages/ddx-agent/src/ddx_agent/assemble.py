@@ -23,6 +23,7 @@ from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
 from ddx_agent.status import Status
 from ddx_core.clock import WallClock, now_ns
+from ddx_core.events import TelemetryEvent
 from ddx_core.flush import for_managed_instances
 from ddx_core.intake import (
     ClientSettings,
@@ -35,7 +36,7 @@ from ddx_core.intake import (
     open_fanout,
 )
 from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
-from ddx_core.lifecycle import Registration, TelemetryEvent, TelemetryReceiver
+from ddx_core.lifecycle import Registration, TelemetryReceiver
 from ddx_core.pipeline import Pipeline
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet

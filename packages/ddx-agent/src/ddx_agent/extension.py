@@ -22,8 +22,9 @@ from ddx_agent.own_log import start_own_log
 from ddx_agent.status import report_accounts
 from ddx_core import log
 from ddx_core.clock import now_ns, ns_per_ms
+from ddx_core.events import Shutdown
 from ddx_core.http import serve_http
-from ddx_core.lifecycle import ExtensionsClient, Shutdown, schema_versions, subscribe
+from ddx_core.lifecycle import ExtensionsClient, schema_versions, subscribe
 from ddx_core.pipeline import FlushKind, start_contained
 from ddx_core.spool import Spool, queue_spooled, spool_queues
 

@@ -11,7 +11,8 @@ import trio
 from ddx_core import log
 from ddx_core.clock import WallClock, now_ns, ns_per_ms
 from ddx_core.errors import LifecycleError
-from ddx_core.lifecycle import Invoke, Registration, Shutdown, parse_next
+from ddx_core.events import Invoke, Shutdown, parse_next
+from ddx_core.lifecycle import Registration
 
 heartbeat_s = 0.5
 orphan_grace_ms = 1500

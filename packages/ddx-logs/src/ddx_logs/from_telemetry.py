@@ -6,7 +6,7 @@ decided in `request_ids`.
 
 from __future__ import annotations
 
-from ddx_core.lifecycle import InitStart, LogLine, Report, RuntimeDone, Start
+from ddx_core.events import InitStart, LogLine, Report, RuntimeDone, Start
 
 from .message import read_object, read_text
 from .platform_lines import end_text, init_start_text, report_text, start_text, status_of

@@ -15,8 +15,8 @@ import trio
 from ddx_core import log
 from ddx_core.buffer import BoundedBuffer, WhenFull
 from ddx_core.clock import WallClock
+from ddx_core.events import InitStart, LogLine, LogsDropped, Report, RuntimeDone, Start, TelemetryEvent
 from ddx_core.intake import Compressor, Fanout, Payload
-from ddx_core.lifecycle import InitStart, LogLine, LogsDropped, Report, RuntimeDone, Start, TelemetryEvent
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet

@@ -6,7 +6,7 @@ match these texts, so a change of wording is a change of behaviour (bottlecap `l
 
 from __future__ import annotations
 
-from ddx_core.lifecycle import InitStart, Report, RuntimeDone, Start
+from ddx_core.events import InitStart, Report, RuntimeDone, Start
 
 from .record import Status
 

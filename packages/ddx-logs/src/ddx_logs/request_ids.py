@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from ddx_core.lifecycle import InitStart, Report, RuntimeDone, Start
+from ddx_core.events import InitStart, Report, RuntimeDone, Start
 
 unknown_ns = -1
 looks_back = 8

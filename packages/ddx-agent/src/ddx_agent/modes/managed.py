@@ -8,7 +8,7 @@ import trio
 
 from ddx_agent.link import EventSource
 from ddx_core import log
-from ddx_core.lifecycle import Shutdown
+from ddx_core.events import Shutdown
 from ddx_core.pipeline import FlushKind
 
 from .flusher import Flusher

@@ -16,9 +16,9 @@ import trio
 from ddx_agent.link import EventSource
 from ddx_core import log
 from ddx_core.clock import WallClock, ns_per_ms
+from ddx_core.events import Invoke, Report, RuntimeDone, Shutdown
 from ddx_core.flush import Cadence, Decision, Strategy, plan
 from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
-from ddx_core.lifecycle import Invoke, Report, RuntimeDone, Shutdown
 from ddx_core.pipeline import FlushKind
 
 from .elapsed import Elapsed

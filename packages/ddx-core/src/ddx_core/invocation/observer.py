@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..lifecycle.events import InitReport, InitStart, Report, RestoreReport, RestoreStart, RuntimeDone, Shutdown, Start
+from ..events import InitReport, InitStart, Report, RestoreReport, RestoreStart, RuntimeDone, Shutdown, Start
 from .record import Invocation
 
 

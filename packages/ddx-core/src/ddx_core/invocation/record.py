@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..lifecycle.events import Report, RuntimeDone
+from ..events import Report, RuntimeDone
 
 
 class Invocation:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from .. import log
 from ..clock import WallClock, ns_per_ms
-from ..lifecycle.events import (
+from ..events import (
     InitReport,
     InitStart,
     Invoke,

@@ -12,8 +12,8 @@ import msgspec
 import trio
 
 from ..errors import LifecycleError
+from ..events import Invoke, Shutdown, parse_next
 from ..loopback import Answer, AnswerReader, LoopbackError, render_request, split_host_port
-from .events import Invoke, Shutdown, parse_next
 
 api_path = "/2020-01-01/extension"
 

@@ -13,8 +13,8 @@ import msgspec
 
 from .. import log
 from ..errors import LifecycleError, MalformedInput
+from ..events import TelemetryEvent, parse_telemetry
 from ..http import Request, Response, Route, Routes, text
-from .events import TelemetryEvent, parse_telemetry
 from .extensions import ExtensionsClient, refusal
 
 telemetry_path = "/2022-07-01/telemetry"

@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 
 from ddx_core.clock import WallClock, ns_per_s
+from ddx_core.events import InitReport, InitStart, Report, RestoreReport, RuntimeDone, Shutdown
 from ddx_core.invocation import Invocation, InvocationObserver
-from ddx_core.lifecycle import InitReport, InitStart, Report, RestoreReport, RuntimeDone, Shutdown
 
 from ..sample import AddSamples, Sample
 from .report import post_runtime_duration_ms, report_values, runtime_done_values, used_all_memory

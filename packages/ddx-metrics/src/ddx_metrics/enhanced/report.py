@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import floor
 from typing import Final
 
-from ddx_core.lifecycle import Report, RuntimeDone, SpanTiming
+from ddx_core.events import Report, RuntimeDone, SpanTiming
 
 _price_of_request: Final = 0.0000002
 _price_of_gb_second: Final = {"x86_64": 0.0000166667, "arm64": 0.0000133334}

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ..clock import parse_rfc3339_ns
-from ..errors import LifecycleError, MalformedInput
+from .clock import parse_rfc3339_ns
+from .errors import LifecycleError, MalformedInput
 
 # --- Extensions API ---------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddx_core.errors import LifecycleError, MalformedInput
-from ddx_core.lifecycle import (
+from ddx_core.events import (
     ExtensionState,
     InitMetrics,
     InitReport,
