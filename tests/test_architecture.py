@@ -30,6 +30,7 @@ allowed = {
         "msgspec",
         "pydantic",
         "httpx",
+        "yaml",
         "zstandard",
     },
 }
@@ -61,6 +62,7 @@ only_in_one_place = {
     "httpx": {"ddx_core/intake/attempt.py"},
     "h11": {"ddx_core/http/connection.py"},
     "pydantic": {"ddx_agent/config/model.py"},
+    "yaml": {"ddx_agent/config/file.py"},
 }
 # The local platform is a program for laptops, not a part of the extension: its servers may use what they need.
 local_platform = "ddx_agent/local/"
@@ -128,7 +130,7 @@ def test_packages_import_only_what_they_may() -> None:
 def test_packages_declare_what_they_import() -> None:
     import tomllib
 
-    distributions = {"google": "protobuf"}
+    distributions = {"google": "protobuf", "yaml": "pyyaml"}
     for package in sorted(packages.iterdir()):
         text = (package / "pyproject.toml").read_text(encoding="utf-8")
         project = tomllib.loads(text)["project"]

@@ -68,9 +68,9 @@ class Agent:
         self.config = config
         self.function = function
         self._environ = environ
-        key = StaticKey(config.general.api_key)
+        key = StaticKey(config.api_key.plain)
         self.client = IntakeClient(
-            ClientSettings(attempt_s=config.intakes.flush_timeout_s, user_agent=f"ddx/{version}")
+            ClientSettings(attempt_s=config.network.flush_timeout_s, user_agent=f"ddx/{version}")
         )
 
         # --- ways out -------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ class Agent:
             env=config.general.env,
             service=config.general.service,
             version=config.general.version,
-            tags=config.general.tags,
+            tags=config.general.all_tags,
         )
 
     def _is_in_trouble(self) -> bool:

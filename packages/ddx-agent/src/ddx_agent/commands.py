@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -21,6 +20,11 @@ def run_command(arguments: Sequence[str]) -> int:
     intake = commands.add_parser("intake", help="run only the embedded intake, for any Datadog agent or tracer")
     config = commands.add_parser("config", help="show the effective configuration of this environment")
     config.add_argument("--json", action="store_true", help="for programs")
+    config.add_argument("--schema", action="store_true", help="print a JSON Schema of datadog.yaml, for editors")
+    config.add_argument(
+        "--env", metavar="FILE", help="explain this environment: NAME=VALUE lines, or JSON as AWS prints it"
+    )
+    config.add_argument("--file", metavar="FILE", help="the datadog.yaml to read")
     run_by_name: dict[str, AsyncCommand] = {}
     missing = ""
     try:
@@ -34,7 +38,9 @@ def run_command(arguments: Sequence[str]) -> int:
         run_by_name = {"local": run.run_local, "intake": intake_command.run_intake}
     options = parser.parse_args(arguments)
     if options.command == "config":
-        return _show_config(as_json=options.json)
+        from ddx_agent.config.command import show_config
+
+        return show_config(options)
     command = run_by_name.get(options.command)
     if command is None:
         sys.stderr.write(f"ddx {options.command}: install the extra, pip install 'ddx-agent[local]' ({missing})\n")
@@ -49,12 +55,3 @@ def _run(command: AsyncCommand, options: argparse.Namespace) -> int:
         return trio.run(command, options)
     except KeyboardInterrupt:
         return 130
-
-
-def _show_config(*, as_json: bool) -> int:
-    from ddx_agent.config import load_config
-    from ddx_agent.config.explain import explain
-
-    loaded = load_config(os.environ)
-    sys.stdout.write(explain(loaded, as_json=as_json))
-    return 0

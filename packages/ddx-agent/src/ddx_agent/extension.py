@@ -61,7 +61,7 @@ async def _live(boot: Boot) -> int:
         log.warning(
             "setting_ignored", about=complaint.variable, problem=complaint.problem, instead=complaint.used_instead
         )
-    if config.general.api_key is None:
+    if config.api_key.plain is None:
         log.warning("api_key_missing", variable="DD_API_KEY", consequence="data waits in bounded buffers")
 
     assert boot.link is not None

@@ -1,69 +1,98 @@
-"""The environment → Config. A bad value is named and replaced by its default; nothing in here can fail or stop the agent."""
+"""The sources → Config. A bad value is named and replaced; nothing in here can fail or stop the agent.
+
+Order, strongest first: a secret that stands for a variable, the environment, datadog.yaml, the default.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from .parse import Complaint
+from .complaint import Complaint
+from .environment import read_environment
+from .file import ConfigFile, find_file, read_file
+from .parse import Partly, Raw
 from .schema import Config, section_types
 from .setting import Setting
 
 
+class Source(msgspec.Struct, frozen=True):
+    """Where a value comes from. `kind`: secret, environment or file; `name`: the variable, or the path in datadog.yaml."""
+
+    kind: str
+    name: str
+
+
 class Loaded(msgspec.Struct, frozen=True):
-    """`sources` tells for every `section.field` which variable gave its value; one that is missing has its default."""
+    """`sources` tells of every `section.field` that has not its default where its value comes from."""
 
     config: Config
     complaints: tuple[Complaint, ...]
-    sources: dict[str, str]
+    sources: dict[str, Source]
+    file: ConfigFile
 
 
-def load_config(environ: Mapping[str, str]) -> Loaded:
-    """Read every setting from `environ`. Names count in any letter case; DATADOG_ is another spelling of DD_."""
-    by_name = _normalise(environ)
-    sources: dict[str, str] = {}
-    complaints: list[Complaint] = []
+def load_config(
+    environ: Mapping[str, str], *, file: ConfigFile | None = None, secrets: Mapping[str, str] | None = None
+) -> Loaded:
+    """Read every setting. `file` is looked for as the environment says, unless given; `secrets` are values by variable
+    that were resolved from `..._SECRET_ARN` or `..._KMS_ENCRYPTED`."""
+    file = read_file(find_file(environ)) if file is None else file
+    reader = _Reader(read_environment(environ), file, secrets or {})
+    sources: dict[str, Source] = {}
     sections: dict[str, Any] = {}
     for section, kind in section_types.items():
         values: dict[str, Any] = {}
         for field, setting in kind.settings.items():
-            found = _read(setting, by_name, complaints)
+            found = reader.read(setting)
             if found is not None:
                 sources[f"{section}.{field}"], values[field] = found
         sections[section] = kind(**values)
-    return Loaded(Config(**sections), tuple(complaints), sources)
+    return Loaded(Config(**sections), (*file.complaints, *reader.complaints), sources, file)
 
 
-def _read(setting: Setting, by_name: Mapping[str, str], complaints: list[Complaint]) -> tuple[str, object] | None:
-    names = (*setting.variables, setting.general) if setting.general else setting.variables
-    for variable in names:
-        written = by_name.get(variable)
-        if written is None or not written.strip():
-            continue
-        try:
-            value = setting.parse(written)
-        except ValueError as error:
-            complaints.append(Complaint(variable, str(error), "the default is used"))
-            continue
-        if value is not None:
-            return variable, value
-    return None
+class _Reader:
+    def __init__(self, by_name: Mapping[str, str], file: ConfigFile, secrets: Mapping[str, str]) -> None:
+        self._by_name = by_name
+        self._file = file
+        self._secrets = secrets
+        self.complaints: list[Complaint] = []
 
+    def read(self, setting: Setting) -> tuple[Source, object] | None:
+        """The strongest usable value. A bad one makes room for the next source."""
+        refused: list[tuple[Source, str]] = []
+        found: tuple[Source, object] | None = None
+        for source, raw in self._candidates(setting):
+            try:
+                value = setting.parse(raw)
+            except ValueError as error:
+                refused.append((source, str(error)))
+                continue
+            if isinstance(value, Partly):
+                self.complaints.extend(
+                    Complaint(source.name, problem, "it is left out, the rest is used") for problem in value.problems
+                )
+                value = value.value
+            if value is not None:
+                found = source, value
+                break
+        instead = "the default is used" if found is None else f"{found[0].name} is used"
+        self.complaints.extend(Complaint(source.name, problem, instead) for source, problem in refused)
+        return found
 
-def _normalise(environ: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    # DD_ is stronger than DATADOG_, and the exact spelling than another letter case: the strongest is written last.
-    for name in sorted(environ, key=lambda name: (name.startswith("DD"), name == name.upper())):
-        upper = name.upper()
-        if upper.startswith("DATADOG_"):
-            upper = "DD_" + upper.removeprefix("DATADOG_")
-        if upper.startswith(("DD_", "DDX_")):
-            found[upper] = _readable(environ[name])
-    return found
+    def _candidates(self, setting: Setting) -> Iterator[tuple[Source, Raw]]:
+        yield from self._under(setting.variables, setting.yaml)
+        if setting.general is not None:
+            yield from self._under((setting.general,), setting.general.removeprefix("DD_").lower())
 
-
-def _readable(value: str) -> str:
-    """What is no UTF-8 in the environment comes as lone surrogates, which no encoder takes: those become U+FFFD."""
-    return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    def _under(self, variables: tuple[str, ...], path: str) -> Iterator[tuple[Source, Raw]]:
+        for kind, values in (("secret", self._secrets), ("environment", self._by_name)):
+            for name in variables:
+                if name in values:
+                    yield Source(kind, name), values[name]
+        if path and self._file.tree:
+            raw = self._file.get(path)
+            if raw is not None:
+                yield Source("file", path), raw

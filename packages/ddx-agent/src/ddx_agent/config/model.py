@@ -8,8 +8,12 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
+from ddx_core.flush import Strategy
+
+from .endpoints import AdditionalEndpoint
 from .schema import Config, section_types
 from .setting import Section
 
@@ -29,3 +33,34 @@ def validate(config: Config) -> None:
     """Raises pydantic.ValidationError when a value has not the type that its setting declares."""
     for name, section in section_types.items():
         model_of(section).model_validate(getattr(config, name).values())
+
+
+def json_schema() -> str:
+    """JSON Schema of datadog.yaml: what an editor needs to complete keys and to show what they do."""
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "datadog.yaml as ddx reads it",
+        "type": "object",
+        "properties": {},
+    }
+    for section in section_types.values():
+        types = typing.get_type_hints(section)
+        for name, setting in section.settings.items():
+            if setting.yaml:
+                *parents, last = setting.yaml.split(".")
+                node = schema["properties"]
+                for key in parents:
+                    node = node.setdefault(key, {"type": "object", "properties": {}})["properties"]
+                node[last] = {"description": setting.about, **_form(types[name])}
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
+
+
+def _form(kind: Any) -> dict[str, Any]:
+    """What is written for a value of this type, which need not be what it becomes."""
+    if typing.get_origin(kind) is tuple:
+        if AdditionalEndpoint in typing.get_args(kind):
+            return {"type": ["object", "array"]}
+        return {"type": ["array", "string"], "items": {"type": "string"}}
+    if kind is Strategy:
+        return {"type": "string"}
+    return TypeAdapter[Any](kind).json_schema()

@@ -1,31 +1,45 @@
-"""From the text of a variable to a value, by the type of its setting. Pure.
+"""From what was written to a value, by the type of its setting. Pure.
 
-A parser raises ValueError with the accepted form; the caller adds the variable's name. No parser repeats the value.
+`Raw` is text (a variable, a scalar of datadog.yaml) or a tree of lists and maps with text at the leaves (datadog.yaml).
+A parser raises ValueError with the accepted form; the caller adds the name. No message repeats a value. Where one entry of
+many is bad, it is left out: the parser returns `Partly`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
 
-Parser = Callable[[str], Any]
+Raw = str | list[Any] | dict[str, Any]
+Parser = Callable[[Raw], Any]
 
-_true = {"true", "1", "t", "yes", "y", "on"}
-_false = {"false", "0", "f", "no", "n", "off"}
+_true = {"true", "1", "1.0", "t", "yes", "y", "on"}
+_false = {"false", "0", "0.0", "f", "no", "n", "off"}
 
 
-def text(value: str) -> str | None:
+class Partly(NamedTuple):
+    """A value without the entries that `problems` tell of."""
+
+    value: Any
+    problems: tuple[str, ...]
+
+
+def _text(raw: Raw, form: str) -> str:
+    if isinstance(raw, str):
+        return raw.strip()
+    raise ValueError(f"expected {form}, not a {'list' if isinstance(raw, list) else 'map'}")
+
+
+def text(raw: Raw) -> str | None:
     """Kept as written but for the space around it; blank text is the same as no text."""
-    return value.strip() or None
+    return _text(raw, "text") or None
 
 
-def boolean(value: str) -> bool:
-    word = value.strip().lower()
+def boolean(raw: Raw) -> bool:
+    word = _text(raw, "true or false").lower()
     if word in _true:
         return True
     if word in _false:
@@ -34,100 +48,136 @@ def boolean(value: str) -> bool:
 
 
 def whole_number(lowest: int, highest: int) -> Parser:
-    def parse(value: str) -> int:
-        digits = value.strip()
+    form = f"a whole number from {lowest} to {highest}"
+
+    def parse(raw: Raw) -> int:
+        digits = _text(raw, form)
         if re.fullmatch(r"[+-]?[0-9]{1,18}", digits) and lowest <= int(digits) <= highest:
             return int(digits)
-        raise ValueError(f"expected a whole number from {lowest} to {highest}")
+        raise ValueError(f"expected {form}")
 
     return parse
 
 
-def seconds(lowest: float, highest: float) -> Parser:
-    def parse(value: str) -> float:
+def seconds(lowest: float, highest: float, *, zero_is_off: bool = False) -> Parser:
+    form = f"seconds as a number from {lowest:g} to {highest:g}"
+
+    def parse(raw: Raw) -> float | None:
         try:
-            number = float(value.strip())
+            number = float(_text(raw, form))
         except ValueError:
             number = float("nan")
-        if lowest <= number <= highest:
-            return number
-        raise ValueError(f"expected seconds as a number from {lowest:g} to {highest:g}")
+        if not lowest <= number <= highest:
+            raise ValueError(f"expected {form}")
+        return None if zero_is_off and number < 1 else number
 
     return parse
 
 
-def comma_list(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+def one_of(*words: str, aliases: dict[str, str] | None = None) -> Parser:
+    form = f"{', '.join(words[:-1])} or {words[-1]}"
+
+    def parse(raw: Raw) -> str:
+        word = _text(raw, form).lower()
+        word = (aliases or {}).get(word, word)
+        if word in words:
+            return word
+        raise ValueError(f"expected {form}")
+
+    return parse
 
 
-def tags(value: str) -> tuple[tuple[str, str], ...]:
+log_level = one_of(
+    "error", "warn", "info", "debug", "trace", aliases={"warning": "warn", "critical": "error", "off": "error"}
+)
+
+
+def comma_list(raw: Raw) -> tuple[str, ...]:
+    """`a,b, c` or a list. `[]` is the empty list, which is something else than not set."""
+    return tuple(piece.strip() for piece in _pieces(raw, r",", "names with commas between them") if piece.strip())
+
+
+def word_list(raw: Raw) -> tuple[str, ...]:
+    """As comma_list; white space separates as well."""
+    return tuple(piece for piece in _pieces(raw, r"[,\s]+", "names with commas or spaces between them") if piece)
+
+
+def tags(raw: Raw) -> tuple[tuple[str, str], ...]:
     """`team:web,env:prod version:1.0`: split at commas and white space; each at its first colon. A tag may have no value."""
     pairs: dict[str, str] = {}
-    for piece in re.split(r"[,\s]+", value):
-        key, _, rest = piece.partition(":")
+    for piece in _pieces(raw, r"[,\s]+", "tags like key:value with commas or spaces between them"):
+        key, _, rest = piece.strip().partition(":")
         if key:
             pairs[key] = rest
     return tuple(pairs.items())
 
 
-def url(value: str) -> str | None:
+def _pieces(raw: Raw, separator: str, form: str) -> list[str]:
+    if isinstance(raw, dict):
+        raise ValueError(f"expected {form}, not a map")
+    if isinstance(raw, str):
+        return [] if raw.strip() in ("[]", "{}") else re.split(separator, raw)
+    if not all(isinstance(piece, str) for piece in raw):
+        raise ValueError(f"expected {form}, not a list of lists or maps")
+    return raw
+
+
+def url(raw: Raw) -> str | None:
     """An http or https URL without query; a host alone gets `https://`. Trailing slashes are cut."""
-    address = value.strip().rstrip("/")
+    form = "a URL like https://host or http://127.0.0.1:8080"
+    address = _text(raw, form).rstrip("/")
     if not address:
         return None
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
         address = f"https://{address}"
     if re.fullmatch(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[^\s?#]*)?", address):
         return address
-    raise ValueError("expected a URL like https://host or http://127.0.0.1:8080")
+    raise ValueError(f"expected {form}")
 
 
-def site(value: str) -> str | None:
-    name = value.strip().rstrip("/").removeprefix("https://").removeprefix("http://")
+def site(raw: Raw) -> str | None:
+    form = "a Datadog site like datadoghq.com"
+    name = _text(raw, form).rstrip("/").removeprefix("https://").removeprefix("http://")
     if not name:
         return None
     if re.fullmatch(r"[a-zA-Z0-9._:-]+", name):
         return name
-    raise ValueError("expected a Datadog site like datadoghq.com")
+    raise ValueError(f"expected {form}")
 
 
-def log_level(value: str) -> str:
-    word = value.strip().lower()
-    if word in ("error", "warn", "warning", "info", "debug", "trace"):
-        return {"warning": "warn"}.get(word, word)
-    raise ValueError("expected error, warn, info, debug or trace")
-
-
-def namespace(value: str) -> str | None:
-    name = value.strip()
+def namespace(raw: Raw) -> str | None:
+    form = "a letter, then letters, digits, _ and ."
+    name = _text(raw, form)
     if not name:
         return None
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]*", name):
         return name
-    raise ValueError("expected a letter, then letters, digits, _ and .")
+    raise ValueError(f"expected {form}")
 
 
-def strategy(value: str) -> Strategy:
+def strategy(raw: Raw) -> Strategy:
     try:
-        return parse_strategy(value)
+        return parse_strategy(_text(raw, "a flush strategy"))
     except BadStrategy as error:
         raise ValueError(str(error)) from None
 
 
-def secret(value: str) -> str | None:
+def secret(raw: Raw) -> str | None:
     """White space is never part of a key, though files and consoles like to add it."""
-    key = re.sub(r"\s+", "", value)
+    key = re.sub(r"\s+", "", _text(raw, "one key"))
     if not re.fullmatch(r"[!-~]*", key):
         raise ValueError("expected printable ASCII characters")
     return key or None
 
 
-class Complaint(msgspec.Struct, frozen=True):
-    """A value that could not be used: which variable, why, and what is used instead."""
-
-    variable: str
-    problem: str
-    used_instead: str
-
-    def __str__(self) -> str:
-        return f"{self.variable}: {self.problem}; {self.used_instead}"
+def proxy(raw: Raw) -> str | None:
+    """A proxy's URL, its credentials included; a host alone gets `http://`."""
+    form = "a proxy like http://host:3128 or http://user:password@host:3128"
+    address = _text(raw, form).rstrip("/")
+    if not address:
+        return None
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
+        address = f"http://{address}"
+    if re.fullmatch(r"https?://(?:[^@/\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", address):
+        return address
+    raise ValueError(f"expected {form}")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from .setting import Section
+from .settings.api_key import ApiKeySettings
 from .settings.flushing import Flushing
 from .settings.general import General
 from .settings.intakes import Intakes
 from .settings.logs import Logs
 from .settings.metrics import Metrics
+from .settings.network import Network
 from .settings.own import Own
 from .settings.traces import Traces
 
 section_types: dict[str, type[Section]] = {
     "general": General,
+    "api_key": ApiKeySettings,
+    "network": Network,
     "intakes": Intakes,
     "flushing": Flushing,
     "logs": Logs,
@@ -26,6 +30,8 @@ class Config:
     """The effective configuration, made by `load_config`: one attribute a section. A section not given has its defaults."""
 
     general: General
+    api_key: ApiKeySettings
+    network: Network
     intakes: Intakes
     flushing: Flushing
     logs: Logs
@@ -41,6 +47,17 @@ class Config:
         return isinstance(other, Config) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def known_variables() -> frozenset[str]:
+    """Every variable that a setting is read from, or that stage 0 reads."""
+    names = {name for name, _, _ in ports_read_at_start} | {"DD_CONFIG_FILE"}
+    for section in section_types.values():
+        for setting in section.settings.values():
+            names.update(setting.variables)
+            if setting.general is not None:
+                names.add(setting.general)
+    return frozenset(names)
 
 
 # Bound in the first milliseconds, before any configuration is read; see ddx_agent.bootstrap.

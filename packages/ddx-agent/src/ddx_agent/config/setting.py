@@ -32,7 +32,7 @@ class Setting:
         self.default = default
         self.parse = parser
         self.about = about
-        self.yaml = variables[0].partition("_")[2].lower() if yaml is None else yaml
+        self.yaml = variables[0].removeprefix("DD_").lower() if yaml is None else yaml
         self.general = general
         self.is_secret = is_secret
 
@@ -47,7 +47,8 @@ def setting(
     is_secret: bool = False,
 ) -> Any:
     """One field of a Section. `yaml` is its path in datadog.yaml, dots between the keys; unless given, the variable's name
-    without its prefix. An empty path keeps it out of the file."""
+    without DD_. An empty path keeps it out of the file. `general`: a variable for several settings, weaker than each one's own
+    in whatever source."""
     return Setting(
         variables, default=default, parser=parser, about=about, yaml=yaml, general=general, is_secret=is_secret
     )
@@ -79,10 +80,8 @@ class Section:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = (
-            f"{name}={'***' if self.settings[name].is_secret else repr(value)}" for name, value in self.__dict__.items()
-        )
-        return f"{type(self).__name__}({', '.join(shown)})"
+        """The names of what is set, without values: any of them may come from a secret."""
+        return f"{type(self).__name__}({', '.join(self.__dict__)})"
 
     def values(self) -> dict[str, Any]:
         """Every setting's value by its field name."""

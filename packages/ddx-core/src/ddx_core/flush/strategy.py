@@ -39,6 +39,9 @@ class Strategy(msgspec.Struct, frozen=True):
     kind: StrategyKind
     interval_ms: int | None = None
 
+    def __str__(self) -> str:
+        return self.kind.value if self.interval_ms is None else f"{self.kind.value},{self.interval_ms}"
+
 
 default_strategy = Strategy(StrategyKind.DEFAULT)
 

@@ -9,10 +9,6 @@ from ddx_agent.config.setting import Section, setting
 class General(Section):
     title = "General"
 
-    api_key: str | None = setting(
-        "DD_API_KEY", default=None, parser=parse.secret, is_secret=True,
-        about="Datadog API key. Without one everything waits in the buffers.",
-    )  # fmt: skip
     site: str = setting(
         "DD_SITE", default="datadoghq.com", parser=parse.site, about="Datadog site that all data goes to.",
     )  # fmt: skip
@@ -28,7 +24,14 @@ class General(Section):
         "DD_TAGS", default=(), parser=parse.tags,
         about="More tags on everything: `key:value` pairs separated by commas or spaces.",
     )  # fmt: skip
+    extra_tags: tuple[tuple[str, str], ...] = setting(
+        "DD_EXTRA_TAGS", default=(), parser=parse.tags, about="Still more tags, added to `DD_TAGS`.",
+    )  # fmt: skip
     log_level: str = setting(
         "DD_LOG_LEVEL", default="info", parser=parse.log_level,
         about="How much the agent says of itself: error, warn, info, debug or trace.",
     )  # fmt: skip
+
+    @property
+    def all_tags(self) -> tuple[tuple[str, str], ...]:
+        return self.tags + tuple(pair for pair in self.extra_tags if pair[0] not in dict(self.tags))

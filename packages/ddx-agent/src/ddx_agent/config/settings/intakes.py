@@ -1,8 +1,9 @@
-"""The addresses that data goes to."""
+"""The addresses that data goes to, in place of the site's own and besides them."""
 
 from __future__ import annotations
 
 from ddx_agent.config import parse
+from ddx_agent.config.endpoints import AdditionalEndpoint, endpoint_map, logs_endpoints
 from ddx_agent.config.setting import Section, setting
 
 
@@ -21,7 +22,26 @@ class Intakes(Section):
         "DD_APM_DD_URL", default=None, parser=parse.url, yaml="apm_config.apm_dd_url",
         about="Base URL of the trace and stats intake in place of `https://trace.agent.SITE`.",
     )  # fmt: skip
-    flush_timeout_s: float = setting(
-        "DD_FLUSH_TIMEOUT", default=30.0, parser=parse.seconds(0.1, 900),
-        about="Seconds that one attempt to deliver a payload may take.",
+    more_metrics: tuple[AdditionalEndpoint, ...] = setting(
+        "DD_ADDITIONAL_ENDPOINTS", default=(), parser=endpoint_map(), is_secret=True,
+        about='Metrics go there as well: `{"https://api.datadoghq.eu": ["key", ...]}`.',
+    )  # fmt: skip
+    more_traces: tuple[AdditionalEndpoint, ...] = setting(
+        "DD_APM_ADDITIONAL_ENDPOINTS", default=(), parser=endpoint_map(path="/api/v0.2/traces"), is_secret=True,
+        yaml="apm_config.additional_endpoints",
+        about='Traces and stats go there as well: `{"https://trace.agent.datadoghq.eu": ["key", ...]}`.',
+    )  # fmt: skip
+    more_logs: tuple[AdditionalEndpoint, ...] = setting(
+        "DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", default=(), parser=logs_endpoints, is_secret=True,
+        yaml="logs_config.additional_endpoints",
+        about='Logs go there as well: `[{"api_key": "key", "Host": "host", "Port": 443, "is_reliable": true}]`.',
+    )  # fmt: skip
+    worker_enabled: bool = setting(
+        "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", default=False, parser=parse.boolean,
+        yaml="observability_pipelines_worker.logs.enabled",
+        about="Send logs to an Observability Pipelines Worker instead of Datadog.",
+    )  # fmt: skip
+    worker_url: str | None = setting(
+        "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL", default=None, parser=parse.url,
+        yaml="observability_pipelines_worker.logs.url", about="The worker's URL, used as it is.",
     )  # fmt: skip

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ddx_agent.config import Config, docs, explain, load_config, model, schema
+from ddx_agent.config import Config, load_config
+from ddx_agent.config.file import ConfigFile
+from ddx_agent.config.load import Source
+from ddx_agent.config.schema import section_types
 from ddx_core.flush import Strategy, StrategyKind
 
-root = Path(__file__).parent.parent.parent
+no_file = ConfigFile()
 
 
 def load(**environ: str) -> Config:
-    loaded = load_config(environ)
+    loaded = load_config(environ, file=no_file)
     assert not loaded.complaints
     return loaded.config
 
 
 def complaint(**environ: str) -> str:
-    loaded = load_config(environ)
+    loaded = load_config(environ, file=no_file)
     assert loaded.config == Config()
     (only,) = loaded.complaints
     return str(only)
@@ -104,7 +103,7 @@ def test_bytes_that_are_no_text_do_not_get_into_the_configuration() -> None:
 
 
 def test_white_space_in_an_api_key_is_cut() -> None:
-    assert load(DD_API_KEY=" 32alxcxf\n").general.api_key == "32alxcxf"
+    assert load(DD_API_KEY=" 32alxcxf\n").api_key.plain == "32alxcxf"
 
 
 @pytest.mark.parametrize(
@@ -140,26 +139,82 @@ def test_one_bad_value_affects_that_setting_alone() -> None:
     assert [each.variable for each in loaded.complaints] == ["DD_FLUSH_TIMEOUT"]
 
 
-settings = [each for kind in schema.section_types.values() for each in kind.settings.values()]
-variables = sorted({name for each in settings for name in each.variables})
+def test_the_environment_is_stronger_than_the_file_and_the_file_than_the_default() -> None:
+    file = ConfigFile("f", {"site": "datadoghq.eu", "version": "1.10", "log_level": "debug"})
+    loaded = load_config({"DD_SITE": "us5.datadoghq.com"}, file=file)
+    assert loaded.config.general.site == "us5.datadoghq.com"
+    assert loaded.config.general.version == "1.10"
+    assert loaded.config.general.log_level == "debug"
+    assert loaded.sources["general.site"] == Source("environment", "DD_SITE")
+    assert loaded.sources["general.version"] == Source("file", "version")
+    assert "general.env" not in loaded.sources
 
 
-@given(st.dictionaries(st.sampled_from(variables) | st.text(max_size=30), st.text(max_size=200), max_size=12))
-def test_any_environment_gives_a_configuration_and_no_value_is_repeated(environ: dict[str, str]) -> None:
-    loaded = load_config(environ)
-    model.validate(loaded.config)
-    for each in loaded.complaints:
-        written = next(value for name, value in environ.items() if name.upper().endswith(each.variable[3:]))
-        assert len(written) < 4 or written not in each.problem
+def test_a_bad_variable_makes_room_for_the_file() -> None:
+    loaded = load_config({"DD_SITE": "no site!"}, file=ConfigFile("f", {"site": "datadoghq.eu"}))
+    assert loaded.config.general.site == "datadoghq.eu"
+    (complaint,) = loaded.complaints
+    assert str(complaint) == "DD_SITE: expected a Datadog site like datadoghq.com; site is used"
 
 
-def test_explaining_the_configuration_masks_secrets() -> None:
-    loaded = load_config({"DD_API_KEY": "0123456789abcdef0123456789abcdef"})
-    for as_json in (False, True):
-        text = explain.explain(loaded, as_json=as_json)
-        assert "0123456789abcdef0123" not in text
-        assert "cdef" in text
+def test_a_secret_is_stronger_than_the_plain_variable() -> None:
+    loaded = load_config({"DD_ENV": "plain"}, file=no_file, secrets={"DD_ENV": "hidden"})
+    assert loaded.config.general.env == "hidden"
+    assert loaded.sources["general.env"] == Source("secret", "DD_ENV")
 
 
-def test_the_documentation_is_current() -> None:
-    assert (root / "docs" / "configuration.md").read_text(encoding="utf-8") == docs.render()
+def test_the_specific_compression_level_is_stronger_than_the_general_one_in_whatever_source() -> None:
+    file = ConfigFile("f", {"logs_config": {"compression_level": "9"}, "compression_level": "5"})
+    config = load_config({"DD_COMPRESSION_LEVEL": "1"}, file=file).config
+    assert config.logs.compression_level == 9
+    assert config.metrics.compression_level == 1
+    assert load_config({}, file=file).config.traces.compression_level == 5
+
+
+def test_an_empty_list_clears_what_the_file_says_and_blank_text_does_not() -> None:
+    file = ConfigFile("f", {"tags": ["a:b"], "additional_endpoints": {"https://x": ["k"]}})
+    assert load_config({"DD_TAGS": "[]"}, file=file).config.general.tags == ()
+    assert load_config({"DD_TAGS": " "}, file=file).config.general.tags == (("a", "b"),)
+    assert load_config({"DD_ADDITIONAL_ENDPOINTS": "{}"}, file=file).config.intakes.more_metrics == ()
+
+
+def test_extra_tags_add_to_the_tags_and_yield_to_them() -> None:
+    general = load(DD_TAGS="a:1 b:2", DD_EXTRA_TAGS="b:3 c:4").general
+    assert general.all_tags == (("a", "1"), ("b", "2"), ("c", "4"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({"DD_PROXY_HTTPS": "my-proxy:3128"}, "http://my-proxy:3128"),
+        ({"HTTPS_PROXY": "http://user:pa%40ss@proxy:3128/"}, "http://user:pa%40ss@proxy:3128"),
+        ({"https_proxy": "proxy:1"}, "http://proxy:1"),
+        ({"HTTPS_PROXY": "http://general", "DD_PROXY_HTTPS": "http://own"}, "http://own"),
+    ],
+)
+def test_proxies_come_from_our_variables_or_from_everybodys(environ: dict[str, str], proxy: str) -> None:
+    assert load(**environ).network.proxy_https == proxy
+
+
+@pytest.mark.parametrize("written", ["a b,c", "a, b  c"])
+def test_no_proxy_is_split_at_commas_and_spaces(written: str) -> None:
+    assert load(DD_PROXY_NO_PROXY=written, NO_PROXY="d").network.no_proxy == ("a", "b", "c")
+    assert load(DD_PROXY_NO_PROXY=written, NO_PROXY="d").network.shared_no_proxy == ("d",)
+
+
+def test_settings_cannot_be_changed_or_misspelled() -> None:
+    general = load().general
+    with pytest.raises(AttributeError, match="read only"):
+        general.site = "x"
+    with pytest.raises(TypeError, match="no setting"):
+        type(general)(cite="x")
+    assert "0123456789" not in repr(load(DD_API_KEY="0123456789abcdef").api_key)
+
+
+def test_every_variable_has_one_setting_and_every_path_of_the_file_too() -> None:
+    settings = [each for kind in section_types.values() for each in kind.settings.values()]
+    for names in (
+        [name for each in settings for name in each.variables],
+        [each.yaml for each in settings if each.yaml],
+    ):
+        assert len(names) == len(set(names))

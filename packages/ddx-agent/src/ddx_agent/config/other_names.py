@@ -1,0 +1,113 @@
+"""Variables that are no settings of this agent: whose they are, or why they have no meaning here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .complaint import Complaint
+
+without_effect: dict[str, str] = {
+    "DD_APM_WINDOWS_PIPE_NAME": "named pipes are for Windows; use DD_APM_RECEIVER_PORT",
+    "DD_DOGSTATSD_WINDOWS_PIPE_NAME": "named pipes are for Windows; use DD_DOGSTATSD_PORT",
+    "DD_DEBUG_WAIT_FOR_ATTACH": "a Python process is inspected without waiting for a debugger",
+    "DD_EXTENSION_VERSION": "there is one implementation to choose from",
+    "DD_FLUSHING_STRATEGY": "no agent reads it; use DD_SERVERLESS_FLUSH_STRATEGY",
+    "DD_LOCAL_TEST": "`ddx local` runs a function without AWS",
+    "DD_LOGS_CONFIG_FORCE_USE_HTTP": "logs always go over HTTP",
+    "DD_LOGS_CONFIG_USE_HTTP": "logs always go over HTTP",
+    "DD_LOGS_CONFIG_LOGS_NO_SSL": "write the scheme into DD_LOGS_CONFIG_LOGS_DD_URL: http://host:port",
+    "DD_OTLP_CONFIG_METRICS_DELTA_TTL": "no vendor's serverless agent uses it",
+    "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_TRANSPORT": "gRPC is served over TCP",
+    "DD_SERVERLESS_COMPAT_VERSION": "it names a version of the vendor's agent for other clouds",
+}
+"""Why a documented variable does nothing here, and what to use."""
+
+not_yet: dict[str, str] = {
+    name: what
+    for what, names in {
+        "OTLP is not received yet": (
+            "DD_OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS", "DD_OTLP_CONFIG_LOGS_ENABLED", "DD_OTLP_CONFIG_METRICS_ENABLED",
+            "DD_OTLP_CONFIG_METRICS_HISTOGRAMS_MODE", "DD_OTLP_CONFIG_METRICS_HISTOGRAMS_SEND_AGGREGATION_METRICS",
+            "DD_OTLP_CONFIG_METRICS_HISTOGRAMS_SEND_COUNT_SUM_METRICS",
+            "DD_OTLP_CONFIG_METRICS_INSTRUMENTATION_SCOPE_METADATA_AS_TAGS",
+            "DD_OTLP_CONFIG_METRICS_RESOURCE_ATTRIBUTES_AS_TAGS", "DD_OTLP_CONFIG_METRICS_SUMMARIES_MODE",
+            "DD_OTLP_CONFIG_METRICS_SUMS_CUMULATIVE_MONOTONIC_MODE",
+            "DD_OTLP_CONFIG_METRICS_SUMS_INITIAL_CUMULATIV_MONOTONIC_VALUE",
+            "DD_OTLP_CONFIG_METRICS_SUMS_INITIAL_CUMULATIVE_MONOTONIC_VALUE", "DD_OTLP_CONFIG_METRICS_TAG_CARDINALITY",
+            "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_ENDPOINT", "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_MAX_RECV_MSG_SIZE_MIB",
+            "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT", "DD_OTLP_CONFIG_TRACES_ENABLED",
+            "DD_OTLP_CONFIG_TRACES_PROBABILISTIC_SAMPLER_SAMPLING_PERCENTAGE",
+            "DD_OTLP_CONFIG_TRACES_SPAN_NAME_AS_RESOURCE_NAME", "DD_OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS",
+        ),
+        "App and API Protection is not there yet": (
+            "DD_SERVERLESS_APPSEC_ENABLED", "DD_APPSEC_RULES", "DD_APPSEC_WAF_TIMEOUT", "DD_API_SECURITY_ENABLED",
+            "DD_API_SECURITY_SAMPLE_DELAY",
+        ),
+        "the agent makes no invocation spans yet": (
+            "DD_CAPTURE_LAMBDA_PAYLOAD", "DD_CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH", "DD_EXPERIMENTAL_ENABLE_PROXY",
+            "DD_SERVICE_MAPPING", "DD_TRACE_AWS_SERVICE_REPRESENTATION_ENABLED", "DD_TRACE_MANAGED_SERVICES",
+            "DD_TRACE_PROPAGATION_EXTRACT_FIRST", "DD_TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED",
+        ),
+        "traces are passed on as tracers sent them": (
+            "DD_AGENT_STATS_COMPUTATION_ENABLED", "DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS",
+            "DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", "DD_APM_ENABLED", "DD_APM_ENV", "DD_APM_FEATURES",
+            "DD_APM_FILTER_TAGS_REGEX_REJECT", "DD_APM_FILTER_TAGS_REGEX_REQUIRE", "DD_APM_FILTER_TAGS_REJECT",
+            "DD_APM_FILTER_TAGS_REQUIRE", "DD_APM_IGNORE_RESOURCES", "DD_APM_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS",
+            "DD_APM_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", "DD_APM_OBFUSCATION_MEMCACHED_ENABLED",
+            "DD_APM_OBFUSCATION_REDIS_ENABLED", "DD_APM_OBFUSCATION_REDIS_REMOVE_ALL_ARGS", "DD_APM_REPLACE_TAGS",
+            "DD_LAMBDA_EXTENSION_COMPUTE_STATS", "DD_SPAN_DEDUP_TIMEOUT",
+        ),
+        "profiles are not proxied yet": ("DD_APM_PROFILING_ADDITIONAL_ENDPOINTS", "DD_APM_PROFILING_DD_URL"),
+        "logs are not filtered or masked yet": ("DD_LOGS_CONFIG_PROCESSING_RULES",),
+        "durable functions are not recognised yet": ("DD_LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE",),
+        "all telemetry types are subscribed to": ("DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE",),
+        "containers are not served yet": (
+            "DD_AZURE_RESOURCE_GROUP", "DD_ENHANCED_METRICS_ENABLED", "DD_LOGS_PORT", "DD_SERVERLESS_LOG_PATH", "DD_SOURCE",
+        ),
+        "DogStatsD is not tuned by settings yet": (
+            "DD_DOGSTATSD_BUFFER_SIZE", "DD_DOGSTATSD_QUEUE_SIZE", "DD_DOGSTATSD_SO_RCVBUF", "DD_USE_DOGSTATSD",
+        ),
+        "metrics from /proc are not made yet": ("DD_LAMBDA_PROC_ENHANCED_METRICS",),
+    }.items()
+    for name in names
+}  # fmt: skip
+"""Variables of the vendor's extension whose feature is still to come."""
+
+read_by_libraries = frozenset({
+    "DD_CIVISIBILITY_ENABLED", "DD_COLD_START_TRACING", "DD_INSTRUMENTATION_TELEMETRY_ENABLED", "DD_LOGS_INJECTION",
+    "DD_PROFILING_ENABLED", "DD_TRACE_ENABLED", "DD_TRACE_OTEL_ENABLED", "DD_TRACE_PROPAGATION_STYLE",
+    "DD_TRACE_PROPAGATION_STYLE_EXTRACT", "DD_TRACE_SAMPLE_RATE", "DD_TRACE_STARTUP_LOGS",
+    "DD_TRACE_STATS_COMPUTATION_ENABLED", "DD_TRACE_TELEMETRY_ENABLED", "DD_APPSEC_ENABLED", "DD_APM_TRACING_ENABLED",
+    "DD_LAMBDA_HANDLER", "DD_MERGE_XRAY_TRACES", "DD_FLUSH_TO_LOG", "DD_TRACE_AGENT_URL", "DD_TRACE_AGENT_PORT",
+    "DD_AGENT_HOST", "DD_DOGSTATSD_HOST", "DD_DOGSTATSD_URL", "DD_TRACE_DEBUG", "DD_REMOTE_CONFIGURATION_ENABLED",
+})  # fmt: skip
+"""The tracers' and the Lambda libraries' own; the agent has nothing to do with them."""
+
+secret_suffixes = ("_SECRET_ARN", "_KMS_ENCRYPTED")
+
+
+def judge_names(names: Iterable[str], known: Iterable[str]) -> Iterator[Complaint]:
+    """A complaint for every name that does nothing here, or that is nobody's and close to one of ours."""
+    ours = frozenset(known)
+    for name in sorted(names):
+        if name in ours or name in read_by_libraries:
+            continue
+        why = without_effect.get(name) or not_yet.get(name)
+        if why is not None:
+            yield Complaint(name, why, "it is ignored")
+        elif name.startswith(("DD_", "DDX_")) and not _stands_for_another(name, ours):
+            meant = _close_to(name, ours)
+            if meant is not None:
+                yield Complaint(name, f"no such setting; did you mean {meant}?", "it is ignored")
+
+
+def _stands_for_another(name: str, ours: frozenset[str]) -> bool:
+    return any(name.endswith(suffix) and name.removesuffix(suffix) in ours for suffix in secret_suffixes)
+
+
+def _close_to(name: str, ours: frozenset[str]) -> str | None:
+    # Needed by whoever mistypes a name, and by nobody else.
+    from difflib import get_close_matches
+
+    close = get_close_matches(name[:100], ours, n=1, cutoff=0.85)
+    return close[0] if close else None

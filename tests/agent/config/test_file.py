@@ -1,0 +1,99 @@
+"""datadog.yaml: what is read, and what is refused in bounded time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddx_agent.config import load_config
+from ddx_agent.config.file import ConfigFile, find_file, parse_yaml, read_file
+
+
+def problem(path: Path) -> str:
+    file = read_file(str(path))
+    assert file.tree == {}
+    (complaint,) = file.complaints
+    return str(complaint)
+
+
+def test_scalars_stay_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "datadog.yaml"
+    path.write_text(
+        "version: 1.10\nenv: true\nservice: 007\ntags:\n  - team:web\n  - owner:me\nlogs_config:\n  use_compression: no\n"
+    )
+    config = load_config({"DD_CONFIG_FILE": str(path)}).config
+    assert (config.general.version, config.general.env, config.general.service) == ("1.10", "true", "007")
+    assert config.general.tags == (("team", "web"), ("owner", "me"))
+    assert config.logs.use_compression is False
+
+
+def test_the_file_is_looked_for_where_the_function_is(tmp_path: Path) -> None:
+    assert find_file({"LAMBDA_TASK_ROOT": str(tmp_path)}) is None
+    (tmp_path / "datadog.yaml").write_text("site: datadoghq.eu")
+    assert load_config({"LAMBDA_TASK_ROOT": str(tmp_path)}).config.general.site == "datadoghq.eu"
+
+
+def test_a_named_file_that_is_missing_is_told() -> None:
+    loaded = load_config({"DD_CONFIG_FILE": "/nowhere/my.yaml"})
+    assert [str(each) for each in loaded.complaints] == [
+        "my.yaml: it cannot be read (No such file or directory); the file is left aside"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: [b", "no valid YAML at line"),
+        (b"- a\n- b", "expected keys with values at its top"),
+        (b"just text", "expected keys with values at its top"),
+        (b"\xff\xfe\x00", "no valid YAML"),
+        (b"a: \x00", "no valid YAML"),
+        (b"a: &x [1]\nb: *x", "aliases are not allowed (line 2)"),
+        (b"[" * 50_000, "nested deeper than 16 levels"),
+        (b"a:\n" + b"".join(b" " * n + b"b:\n" for n in range(1, 40)), "nested deeper than 16 levels"),
+        (b"x" * (10 << 20), "larger than 1 MiB"),
+        (b"? [a, b]\n: c", "no valid YAML"),
+    ],
+    ids=str,
+)
+def test_a_file_that_cannot_be_used_is_left_aside(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "datadog.yaml"
+    path.write_bytes(content)
+    assert said in problem(path)
+
+
+def test_a_billion_laughs_are_not_laughed(tmp_path: Path) -> None:
+    lines = ['a0: &a0 ["lol"]', *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12))]
+    path = tmp_path / "datadog.yaml"
+    path.write_text("\n".join(lines))
+    assert "aliases are not allowed" in problem(path)
+
+
+def test_tags_of_yaml_make_no_objects() -> None:
+    assert parse_yaml(b"site: !!python/object/apply:os.system ['true']") == {"site": ["true"]}
+
+
+def test_a_pipe_or_a_folder_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "datadog.yaml")
+    assert "it is no file" in problem(tmp_path / "datadog.yaml")
+    assert "it is no file" in problem(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "value"), [("", None), ("a: {b: }", None), ("a: {b: null}", None), ("a: x", None), ("a: {b: 1}", "1")]
+)
+def test_a_path_that_leads_nowhere_is_nothing(content: str, value: object) -> None:
+    assert ConfigFile("f", parse_yaml(content.encode())).get("a.b") == value
+
+
+@given(st.binary(max_size=300) | st.text(alphabet="ab:-[]{}&*!|>#'\"\n ,?%@`", max_size=200).map(str.encode))
+def test_any_bytes_give_a_tree_or_a_refusal(content: bytes) -> None:
+    try:
+        tree = parse_yaml(content)
+    except ValueError:
+        return
+    load_config({}, file=ConfigFile("f", tree))
