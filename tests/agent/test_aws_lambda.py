@@ -121,3 +121,9 @@ def test_the_runtime_is_found_among_processes_but_not_in_the_first_one(tmp_path:
     (tmp_path / "self").mkdir()
     assert find_runtime_name(str(tmp_path)) == "nodejs20.x"
     assert find_runtime_name(str(tmp_path / "none"), str(tmp_path / "none")) == "unknown"
+
+
+def test_bytes_that_are_no_text_do_not_get_into_the_tags() -> None:
+    function = read_function({"AWS_LAMBDA_FUNCTION_NAME": "caf\udce9", "AWS_REGION": "\udcff"}, Registration())
+    assert function.arn.encode()
+    assert function.name.startswith("caf\ufffd")

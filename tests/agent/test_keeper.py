@@ -26,6 +26,7 @@ def run_agent(boot):
 sys.modules["ddx_agent.extension"] = types.SimpleNamespace(run_agent=run_agent)
 from ddx_agent import bootstrap, keeper
 keeper.hung_after_ticks = 2
+keeper.start_ask_ticks = 5
 keeper.tick_ms = 100
 sys.exit(bootstrap.run_extension())
 """
@@ -39,10 +40,8 @@ while True:
 """
 
 
-@asynccontextmanager
-async def open_keeper(stand_in: StandIn, agent: str) -> AsyncGenerator[trio.Process]:
-    script = frame.format(agent=textwrap.indent(textwrap.dedent(agent), " " * 8))
-    environment = {
+def environment_of(stand_in: StandIn) -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "AWS_LAMBDA_RUNTIME_API": stand_in.address,
         "DDX_TELEMETRY_HOST": "127.0.0.1",
@@ -51,8 +50,16 @@ async def open_keeper(stand_in: StandIn, agent: str) -> AsyncGenerator[trio.Proc
         "DD_APM_RECEIVER_PORT": "0",
         "DDX_TELEMETRY_PORT": "0",
     }
+
+
+@asynccontextmanager
+async def open_keeper(stand_in: StandIn, agent: str) -> AsyncGenerator[trio.Process]:
+    script = frame.format(agent=textwrap.indent(textwrap.dedent(agent), " " * 8))
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-c", script],
+        env=environment_of(stand_in),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     try:
         with trio.fail_after(20):
@@ -191,10 +198,60 @@ async def test_agent_that_ignores_shutdown_is_killed_at_the_deadline() -> None:
             assert await keeper.wait() == 0
 
 
+async def test_agent_killed_at_shutdown_is_told() -> None:
+    agent = """
+    link.send(b"N")
+    link.recv(65536)
+    os.kill(os.getpid(), 9)
+    """
+    async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+        assert "before its last flush was over (signal 9)" in await output_of(keeper)
+
+
+async def test_agent_killed_while_it_starts_is_replaced_within_the_init_phase() -> None:
+    agent = f"""
+    if lives == 0:
+        os.kill(os.getpid(), 9)
+    os.write(1, b"init over: %d" % boot.is_init_over)
+    {textwrap.indent(faithful.strip(), "    ").strip()}
+    """
+    async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+        assert "init over: 0" in await output_of(keeper)
+
+
+async def test_keeper_asks_within_lambdas_limit_for_an_agent_that_never_starts() -> None:
+    async with open_stand_in() as lambda_, open_keeper(lambda_, "time.sleep(60)") as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.shutdown(within_s=0.2)
+        assert await keeper.wait() == 0
+        assert "the agent has not started" in await output_of(keeper)
+
+
+async def test_closed_standard_streams_and_an_impossible_host_end_nothing() -> None:
+    async with open_stand_in() as lambda_:
+        script = frame.format(agent=textwrap.indent(faithful, " " * 8))
+        environment = environment_of(lambda_) | {"DDX_TELEMETRY_HOST": "\udcff\udcfe"}
+        # The shell closes what the keeper would otherwise write to; its sockets must not take these numbers.
+        command = ["/bin/sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, script]
+        process = await trio.lowlevel.open_process(command, env=environment)
+        with trio.fail_after(20):
+            await lambda_.asked_for_next()
+            await lambda_.shutdown()
+            assert await process.wait() == 0
+
+
 async def test_refused_registration_ends_with_code_1_and_says_why() -> None:
     async with open_stand_in(register_status=403) as lambda_, open_keeper(lambda_, faithful) as keeper:
         assert await keeper.wait() == 1
-        assert "status 403" in await output_of(keeper)
+        said = await output_of(keeper)
+        assert "status 403" in said
+        assert "died" not in said
         assert lambda_.calls == ["register"]
 
 

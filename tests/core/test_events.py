@@ -270,6 +270,7 @@ def test_events_keep_their_own_times() -> None:
         (rb'"whole \ud83d\ude00"', "whole 😀"),
         (rb'"\\ud83d is no escape, \ud83d is"', "\\ud83d is no escape, \ufffd is"),
         (b'"bad \xff byte"', "bad \ufffd byte"),
+        (b'"bell \x07 and escape \x1b[0m"', "bell \x07 and escape \x1b[0m"),
     ],
 )
 def test_a_line_cut_within_a_character_is_mended_and_costs_no_other(record: bytes, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from ddx_core.events import LogLine, parse_telemetry
 from ddx_core.intake import Coding, Compressor
@@ -337,6 +338,21 @@ async def test_event_without_a_time_gets_that_of_its_arrival() -> None:
     rig.observe(start(), LogLine(time_ns=0, text="x"))
     await rig.pipeline.flush(FlushKind.BLOCKING)
     assert rig.intake.items[1]["message"]["timestamp"] == 42
+
+
+async def test_a_flood_is_sent_ahead_of_the_flush_instead_of_dropped() -> None:
+    rig = Rig(LogsSettings(max_bytes=20_000))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(rig.pipeline.serve)
+        rig.observe(start())
+        for number in range(500):
+            rig.observe(event("function", f"line {number}"))
+            await trio.testing.wait_all_tasks_blocked()
+        assert not rig.account.dropped("buffer_full").items
+        assert rig.intake.items, "more than the buffer takes has left already"
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+        nursery.cancel_scope.cancel()
+    assert [text for text, _ in rig.intake.lines[1:]] == [f"line {number}" for number in range(500)]
 
 
 async def test_serve_runs_until_cancelled() -> None:

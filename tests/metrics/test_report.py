@@ -67,6 +67,15 @@ def test_a_report_tells_seconds_memory_and_dollars(architecture: str, cost: floa
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("value", [-1.0, 1e300, 1e15])
+def test_nonsense_from_the_platform_is_not_averaged_into_anything(value: float) -> None:
+    names = set(
+        dict(report_values(report(**{**on_demand, "durationMs": value * 1000, "billedDurationMs": 10**300}), "arm64"))
+    )
+    assert names == {"memorysize", "max_memory_used"}
+    assert not runtime_done_values(runtime_done(metrics={"durationMs": value}))
+
+
 def test_a_managed_instances_report_tells_the_duration_alone() -> None:
     assert report_values(report(durationMs=1.148), "arm64") == [("duration", pytest.approx(0.001148))]
 

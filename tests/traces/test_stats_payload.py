@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ddx_core.errors import MalformedInput
 from ddx_traces.stats import decode_client_stats, encode_client_stats, encode_stats_payload
+from ddx_traces.stats.payload import most_lenient_bytes
 
 group: dict[str, Any] = {
     "Service": "web",
@@ -87,6 +88,14 @@ def test_unknown_keys_are_passed_over_and_nil_counts_as_left_out() -> None:
     }
     stats = decode_client_stats(pack(odd))
     assert (stats.hostname, stats.groups, stats.stats[0].stats[0].hits) == ("", 1, 1)
+
+
+def test_a_large_body_of_the_wrong_types_is_refused_without_being_built() -> None:
+    with pytest.raises(MalformedInput):
+        decode_client_stats(b"\xdd" + (1_000_000).to_bytes(4, "big") + b"\x90" * 1_000_000)
+    many_nils = {"Hostname": None, "Lang": "x" * most_lenient_bytes}
+    with pytest.raises(MalformedInput):
+        decode_client_stats(pack(many_nils))
 
 
 def test_empty_map_is_statistics_of_nothing() -> None:

@@ -26,10 +26,11 @@ class Boot:
 
     `sockets` are bound by purpose (`lifecycle`, `telemetry`, `traces`, `dogstatsd`); one that is missing could not be bound
     and `troubles` says why. `lives` counts the agents that this sandbox had before;
-    `has_telemetry` tells whether one of them subscribed. `is_serving` once start-up is over.
+    `has_telemetry` tells whether one of them subscribed, `is_init_over` whether it is too late for that. `is_serving` once
+    start-up is over.
     """
 
-    __slots__ = ("has_telemetry", "is_serving", "link", "lives", "sockets", "started_ns", "troubles")
+    __slots__ = ("has_telemetry", "is_init_over", "is_serving", "link", "lives", "sockets", "started_ns", "troubles")
 
     def __init__(self) -> None:
         self.started_ns = time.time_ns()
@@ -38,6 +39,7 @@ class Boot:
         self.link: _socket.socket | None = None
         self.lives = 0
         self.has_telemetry = False
+        self.is_init_over = False
         self.is_serving = False
 
 
@@ -90,7 +92,7 @@ def bind(port: Port, number: int) -> _socket.socket:
         sock.bind((port.host, number))
         if not port.is_datagram:
             sock.listen(512)
-    except OSError:
+    except BaseException:
         sock.close()
         raise
     return sock
@@ -103,10 +105,9 @@ def bind_all(boot: Boot) -> None:
             boot.troubles.append(complaint)
         try:
             boot.sockets[port.purpose] = bind(port, number)
-        except OSError as error:
-            boot.troubles.append(
-                f"port {number} ({port.purpose}) cannot be bound: {error.strerror}; going on without it"
-            )
+        except (OSError, ValueError, OverflowError, TypeError) as error:
+            why = getattr(error, "strerror", None) or "the host's name cannot be used"
+            boot.troubles.append(f"port {number} ({port.purpose}) cannot be bound: {why}; going on without it")
 
 
 def registration_request(address: str) -> bytes:
@@ -136,6 +137,7 @@ def run_extension() -> int:
         return 2
     # A user's PYTHONDONTWRITEBYTECODE is meant for the function: without cached byte-code every start here takes twice as long.
     sys.dont_write_bytecode = False
+    _hold_standard_streams()
     bind_all(boot)
     registering = send_request(address, registration_request(address))
     from ddx_agent.keeper import Keeper
@@ -143,15 +145,26 @@ def run_extension() -> int:
     os._exit(Keeper(boot, address, registering).run())
 
 
+def _hold_standard_streams() -> None:
+    """Where one of the first three descriptors is closed, the next socket would get its number, and our own lines with it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
 def send_request(address: str, request: bytes) -> _socket.socket | None:
     """A connection to the Lambda APIs with the request on its way, or None when nobody takes it there."""
     host, number = split_host_port(address)
     family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
-    sock = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    sock: _socket.socket | None = None
     try:
+        sock = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         sock.connect((host, number))
         sock.sendall(request)
-    except OSError:
-        sock.close()
+    except (OSError, ValueError, OverflowError):
+        if sock is not None:
+            sock.close()
         return None
     return sock

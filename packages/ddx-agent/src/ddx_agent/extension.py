@@ -32,6 +32,7 @@ from ddx_core.spool import Spool, queue_spooled, spool_queues
 shutdown_margin_s = 0.2
 last_telemetry_quiet_s = 0.1
 last_telemetry_limit_s = 0.3
+subscribe_limit_s = 2.0
 retry_bind_s = (0.05, 0.1)
 
 
@@ -121,17 +122,21 @@ async def _run_mode(agent: Agent, link: KeeperLink) -> Shutdown:
 async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:
     if not agent.telemetry_listeners:
         return False
-    if boot.lives:
-        # Subscribing is for the init phase alone; what the agent before this one got comes to its socket, which is ours now.
-        return boot.has_telemetry
+    if boot.has_telemetry:
+        # What the agent before this one subscribed to comes to its socket, which is ours now.
+        return True
+    if boot.is_init_over:
+        log.warning("telemetry_not_subscribed", reason="the agent started after the init phase", consequence="no logs")
+        return False
     client = ExtensionsClient(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""), identifier=identifier)
     is_managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == managed_instances
     types = ("platform", "function", "extension") if agent.config.logs.enabled else ("platform",)
     port = agent.telemetry_listeners[0].socket.getsockname()[1]
-    schema = await subscribe(
-        client, port=port, types=types, schemas=schema_versions[:1] if is_managed else schema_versions
-    )
-    return schema is not None
+    schemas = schema_versions[:1] if is_managed else schema_versions
+    with trio.move_on_after(subscribe_limit_s):
+        return await subscribe(client, port=port, types=types, schemas=schemas) is not None
+    log.warning("telemetry_not_subscribed", reason=f"no answer within {subscribe_limit_s:g} s")
+    return False
 
 
 async def _warm_up(agent: Agent, spool: Spool) -> None:

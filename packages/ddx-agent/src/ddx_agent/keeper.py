@@ -17,7 +17,6 @@ import _socket
 import gc
 import os
 import select
-import sys
 import time
 
 from ddx_agent.bootstrap import Boot, registration_request, send_request
@@ -30,6 +29,9 @@ tick_ms = 500
 # the time that an honest piece of work may take at Lambda's smallest CPU share (0.07 of a core).
 silent_after_ticks = 3
 hung_after_ticks = 10
+# The same while the agent starts, all of its tries together: asking for the next event ends the init phase, and with it the
+# time in which telemetry can be subscribed to, so that is put off until shortly before Lambda's own limit of ten seconds.
+start_ask_ticks = 14
 # When the agent has not asked for the next event by then, the keeper does: Lambda must see every extension ready before
 # the function's deadline, or it calls the invocation a timeout.
 deadline_margin_ms = 150
@@ -41,7 +43,10 @@ next_tries = 20
 def say(level: str, text: str) -> None:
     """One line in the form of the agent's own log."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    os.write(1, f'{{"status":"{level}","message":"DD_EXTENSION | {level} | {escaped}"}}\n'.encode())
+    try:
+        os.write(1, f'{{"status":"{level}","message":"DD_EXTENSION | {level} | {escaped}"}}\n'.encode("utf-8", "replace"))
+    except OSError:
+        return
 
 
 class Keeper:
@@ -59,6 +64,10 @@ class Keeper:
         self._next: _socket.socket | None = None
         self._next_reader = AnswerReader()
         self._next_failures = 0
+        # No agent has asked for an event yet, nor has the keeper for it: the init phase goes on.
+        self._is_starting = True
+        self._start_ticks = 0
+        self._is_over = False
         # The agent has an event and has not asked for the next one yet.
         self._is_owed = False
         self._silent_ticks = 0
@@ -70,6 +79,7 @@ class Keeper:
         if is_agent:
             return code
         if not self._register():
+            self._is_over = True
             self._kill_agent()
             return 1
         self._send_to_agent(b"R" + self._registration)
@@ -97,7 +107,6 @@ class Keeper:
     def _start_agent(self) -> tuple[bool, int]:
         """Fork. In the agent: (True, its exit code) once it has ended; in the keeper: (False, 0)."""
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
-        sys.stdout.flush()
         try:
             pid = os.fork()
         except OSError as error:
@@ -122,6 +131,7 @@ class Keeper:
         self._boot.link = theirs
         self._boot.lives = self._lives
         self._boot.has_telemetry = self._has_telemetry
+        self._boot.is_init_over = not self._is_starting
         return True, _run_agent(self._boot)
 
     def _send_to_agent(self, frame: bytes) -> None:
@@ -144,21 +154,25 @@ class Keeper:
             except OSError:
                 status = 0
             self._agent_pid = 0
+        how = f"signal {status & 0x7F}" if status & 0x7F else f"exit code {status >> 8}"
+        if self._is_over:
+            return
         if self._exit_by_ms:
+            if status:
+                say("ERROR", f"the agent process ended before its last flush was over ({how}): what it held is lost")
             return
         if self._is_idle:
             self._take_over()
             return
-        how = f"signal {status & 0x7F}" if status & 0x7F else f"exit code {status >> 8}"
         what = "a new one is started" if self._lives < max_lives else "none is started any more"
         say(
             "ERROR",
             f"the agent process died ({how}); {what}. What it had not sent is lost, the function is not affected",
         )
-        if self._lives < max_lives:
-            self._take_over()
-        else:
+        if self._lives >= max_lives:
             self._be_idle()
+        elif not self._is_starting:
+            self._take_over()
 
     def _be_idle(self) -> None:
         """From here on there is no agent. A door that nobody answers would hold the function up: connections are refused."""
@@ -233,6 +247,7 @@ class Keeper:
         """Call next, unless a call is pending already, or the environment is shutting down or not registered yet."""
         if self._next is not None or self._exit_by_ms or not self._identifier:
             return
+        self._is_starting = False
         headers = {"Lambda-Extension-Identifier": self._identifier}
         sock = send_request(
             self._address, render_request("GET", self._address, "/2020-01-01/extension/event/next", headers)
@@ -319,6 +334,8 @@ class Keeper:
     def _patience_ms(self) -> int | None:
         if self._exit_by_ms:
             return max(0, self._exit_by_ms - _now_ms())
+        if self._is_starting:
+            return tick_ms
         if not self._is_owed:
             return None
         if self._next is not None or not self._invoke_deadline_ms:
@@ -327,6 +344,11 @@ class Keeper:
 
     def _tick(self) -> None:
         """Nothing happened for a while, and the agent owes an answer."""
+        if self._is_starting:
+            self._start_ticks += 1
+            if self._start_ticks >= start_ask_ticks:
+                say("WARN", f"the agent has not started within {start_ask_ticks * tick_ms // 1000} s; going on without it")
+                self._ask_next()
         if not self._is_owed:
             return
         is_late = self._invoke_deadline_ms and _now_ms() >= self._invoke_deadline_ms - deadline_margin_ms

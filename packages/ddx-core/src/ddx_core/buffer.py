@@ -88,6 +88,11 @@ class BoundedBuffer(Generic[T]):
         self._items += items
         return True
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of what is not leased."""
+        return self._bytes
+
     def has_room(self, size: int = 1) -> bool:
         return self._bytes + self._leased_bytes + size <= self._max_bytes
 

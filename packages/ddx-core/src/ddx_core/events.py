@@ -328,9 +328,15 @@ _surrogates = re.compile(
 )
 
 
+# Within text JSON wants them escaped. Line ends may stand between the events, where an escape would be wrong.
+_control_characters = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
 def _mend(body: bytes) -> bytes:
-    """What a function printed may be cut within a character; one such line must not cost the batch it came in."""
-    return _surrogates.sub(lambda found: b"\\ufffd" if found[1] else found[0], _as_utf8(body))
+    """What a function printed may be cut within a character, or hold what JSON does not allow; one such line must not cost
+    the batch it came in."""
+    mended = _surrogates.sub(lambda found: b"\\ufffd" if found[1] else found[0], _as_utf8(body))
+    return _control_characters.sub(lambda found: b"\\u%04x" % found[0][0], mended)
 
 
 def _as_utf8(raw: bytes) -> bytes:

@@ -37,7 +37,7 @@ def render_request(method: str, address: str, path: str, headers: dict[str, str]
     lines.extend(f"{name}: {value}" for name, value in headers.items())
     if body or method != "GET":
         lines.append(f"Content-Length: {len(body)}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace") + body
 
 
 class AnswerReader:

@@ -83,6 +83,7 @@ class LogsPipeline:
         self._knows_arn = bool(function_arn)
         self._truncated_before = 0
         self._losses_told: dict[str, int] = {}
+        self._is_filling = trio.Event()
 
     @property
     def accounts(self) -> Sequence[Account]:
@@ -118,9 +119,15 @@ class LogsPipeline:
                 pass
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Nothing to receive here: events come through `observe`."""
+        """Nothing to receive here: events come through `observe`. Sends ahead of the next flush when lines come in floods."""
         task_status.started()
-        await trio.sleep_forever()
+        while True:
+            await self._is_filling.wait()
+            self._is_filling = trio.Event()
+            while self._buffer.waiting_bytes > self._settings.max_bytes // 4 and self._fanout.has_room():
+                self._encode_batch()
+                await trio.lowlevel.checkpoint()
+            await self._fanout.flush(wait_for_open_breaker=False)
 
     async def flush(self, kind: FlushKind) -> None:
         """Encode and send what is held. With FINAL nothing waits any longer: what has no request id goes without one."""
@@ -194,6 +201,8 @@ class LogsPipeline:
         item = self._encoder.encode(record, request_id)
         # With its comma, so that the sizes of a lease add up to those of the array.
         self._buffer.put(item, size=len(item) + 1)
+        if self._buffer.waiting_bytes > self._settings.max_bytes // 2 and self._fanout.has_room():
+            self._is_filling.set()
 
     def _place_again(self, *, is_settled: bool = False, is_last: bool = False) -> None:
         for record in self._hold.take_all():

@@ -17,12 +17,12 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, str]:
         if upper.startswith("DATADOG_"):
             upper = "DD_" + upper.removeprefix("DATADOG_")
         if upper.startswith(("DD_", "DDX_")) or upper in shared_names:
-            value = _readable(environ[name])
+            value = readable(environ[name])
             if value.strip():
                 found[upper] = value
     return found
 
 
-def _readable(value: str) -> str:
+def readable(value: str) -> str:
     """What is no UTF-8 in the environment comes as lone surrogates, which no encoder takes: those become U+FFFD."""
     return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

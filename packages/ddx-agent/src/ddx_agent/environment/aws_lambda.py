@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ddx_agent.config.environment import readable
 from ddx_core.lifecycle import Registration
 from ddx_core.tags import TagSet
 
@@ -41,15 +42,18 @@ class LambdaFunction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_function(environ: Mapping[str, str], registration: Registration) -> LambdaFunction:
+    def text(name: str) -> str:
+        return readable(environ.get(name, ""))
+
     machine = platform.machine()
     return LambdaFunction(
-        name=environ.get("AWS_LAMBDA_FUNCTION_NAME") or registration.function_name,
-        version=environ.get("AWS_LAMBDA_FUNCTION_VERSION") or registration.function_version,
-        region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+        name=text("AWS_LAMBDA_FUNCTION_NAME") or registration.function_name,
+        version=text("AWS_LAMBDA_FUNCTION_VERSION") or registration.function_version,
+        region=text("AWS_REGION") or text("AWS_DEFAULT_REGION") or "us-east-1",
         account_id=registration.account_id,
-        memory_mb=environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", ""),
-        init_type=environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
-        execution_env=environ.get("AWS_EXECUTION_ENV", ""),
+        memory_mb=text("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
+        init_type=text("AWS_LAMBDA_INITIALIZATION_TYPE"),
+        execution_env=text("AWS_EXECUTION_ENV"),
         architecture="arm64" if machine in ("aarch64", "arm64") else machine,
     )
 

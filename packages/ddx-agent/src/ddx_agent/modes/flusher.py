@@ -15,6 +15,10 @@ from .elapsed import Elapsed
 
 # A flush that nobody waits for ends when its attempts do; this bounds a defect.
 background_limit_s = 300.0
+# The last flush lets a background flush finish its attempts for so long, at most this part of its own time. What hangs then
+# gives way: it holds data that would be lost, while an attempt that is cut off is only in doubt.
+last_grace_s = 0.5
+last_grace_part = 0.25
 
 
 class Flusher:
@@ -24,6 +28,7 @@ class Flusher:
         self._pipelines = pipelines
         self._elapsed = elapsed
         self._wanted = trio.Event()
+        self._background: trio.CancelScope | None = None
         self.is_in_trouble = is_in_trouble
         self.last_ms = elapsed.ms()
         self.counts: Counter[str] = Counter()
@@ -32,7 +37,11 @@ class Flusher:
     async def wait_for(self, kind: FlushKind, *, seconds: float) -> None:
         """Flush now, for at most `seconds`."""
         self.last_ms = self._elapsed.ms()
-        result = await flush_all(self._pipelines, kind, seconds=seconds)
+        async with trio.open_nursery() as nursery:
+            if kind is FlushKind.FINAL:
+                nursery.start_soon(self._end_background, min(last_grace_s, seconds * last_grace_part))
+            result = await flush_all(self._pipelines, kind, seconds=seconds)
+            nursery.cancel_scope.cancel("flushed")
         self.counts[kind.value] += 1
         if not result.in_time:
             self.counts["cut_short"] += 1
@@ -53,5 +62,12 @@ class Flusher:
             await self._wanted.wait()
             self._wanted = trio.Event()
             self.last_ms = self._elapsed.ms()
-            await flush_all(self._pipelines, FlushKind.BACKGROUND, seconds=background_limit_s)
+            with trio.CancelScope() as self._background:
+                await flush_all(self._pipelines, FlushKind.BACKGROUND, seconds=background_limit_s, shield=False)
+            self._background = None
             self.counts[FlushKind.BACKGROUND.value] += 1
+
+    async def _end_background(self, grace_s: float) -> None:
+        await trio.sleep(grace_s)
+        if self._background is not None:
+            self._background.cancel("the last flush needs what it holds")

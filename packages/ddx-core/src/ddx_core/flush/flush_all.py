@@ -1,4 +1,4 @@
-"""flush_all: every pipeline at once, one deadline, shielded from its caller's cancellation."""
+"""flush_all: every pipeline at once, one deadline."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ class FlushResult(msgspec.Struct, frozen=True, kw_only=True):
     failed: tuple[str, ...] = ()
 
 
-async def flush_all(pipelines: Sequence[Pipeline], kind: FlushKind, *, seconds: float) -> FlushResult:
-    """Flush all signals side by side for at most `seconds` (none left: 0). One signal's failure does not touch the others."""
+async def flush_all(
+    pipelines: Sequence[Pipeline], kind: FlushKind, *, seconds: float, shield: bool = True
+) -> FlushResult:
+    """Flush all signals side by side for at most `seconds` (none left: 0). One signal's failure does not touch the others.
+
+    Unless `shield` is false the caller's cancellation does not cut it short.
+    """
     began = trio.current_time()
     failed: list[str] = []
 
@@ -32,7 +37,7 @@ async def flush_all(pipelines: Sequence[Pipeline], kind: FlushKind, *, seconds: 
             failed.append(pipeline.name)
             log.error("flush_failed", about=pipeline.name, exc_info=failures)
 
-    with trio.move_on_after(max(0.0, seconds), shield=True) as scope:
+    with trio.move_on_after(max(0.0, seconds), shield=shield) as scope:
         async with trio.open_nursery() as nursery:
             for pipeline in pipelines:
                 nursery.start_soon(flush_one, pipeline)

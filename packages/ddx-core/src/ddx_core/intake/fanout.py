@@ -27,6 +27,9 @@ from .payload import Endpoint, Payload
 
 parallel_sends: Final = 4
 fair_chance_s: Final = 0.2
+probe_s: Final = 10.0
+"""A probe of an endpoint in trouble is given up after this time, whatever an attempt may take: one that hangs would keep the
+next one from finding it well again."""
 longest_pause_s: Final = 300.0
 """A server that asks to be left alone for longer is asked again after this time."""
 
@@ -115,11 +118,18 @@ class EndpointQueue:
                 self._count_failure()
 
     async def _flush_under_lock(self, *, wait_for_open_breaker: bool) -> None:
-        if self.breaker.is_open and not (wait_for_open_breaker and await self._send_some(1)):
+        if self.breaker.is_open and not (wait_for_open_breaker and await self._probe()):
             return
         while not self.is_empty:
             if not await self._send_some(parallel_sends):
                 return
+
+    async def _probe(self) -> bool:
+        """Send one payload. True: the endpoint takes data again."""
+        with anyio.move_on_after(probe_s):
+            return await self._send_some(1)
+        self._count_failure()
+        return False
 
     def take_all(self) -> list[Payload]:
         """Everything that is queued and not in flight, taken off the account's hands: for the spool."""

@@ -53,8 +53,9 @@ def refusal(call: str, answer: Answer) -> LifecycleError:
         body = msgspec.json.decode(answer.body, type=_ErrorBody)
     except (msgspec.MsgspecError, RecursionError):
         body = _ErrorBody()
+    reason = f"{body.error_type} {body.error_message}".strip() or "no reason given"
     return LifecycleError(
-        f"{call} was refused with status {answer.status}: {body.error_type} {body.error_message}".rstrip(),
+        f"{call} was refused with status {answer.status}: {reason}",
         status=answer.status,
         error_type=body.error_type or None,
     )

@@ -14,7 +14,7 @@ import msgspec
 from .. import log
 from ..errors import LifecycleError, MalformedInput
 from ..events import TelemetryEvent, parse_telemetry
-from ..http import Request, Response, Route, Routes, text
+from ..http import Oversize, Request, Response, Route, Routes, text
 from .extensions import ExtensionsClient, refusal
 
 telemetry_path = "/2022-07-01/telemetry"
@@ -82,10 +82,14 @@ class TelemetryReceiver:
         self._recent: dict[int, None] = {}
 
     def routes(self) -> Routes:
-        return Routes([Route(("POST",), "/", self._take, max_body=max_batch_bytes)])
+        return Routes([Route(("POST",), "/", self._take, max_body=max_batch_bytes, oversize=Oversize.DISCARD)])
 
     async def _take(self, request: Request) -> Response:
-        self.take(request.body)
+        if request.truncated:
+            log.warning("telemetry_batch_too_large", most_bytes=max_batch_bytes, consequence="its events are lost")
+            self._skip("oversized_batch", 1)
+        else:
+            self.take(request.body)
         return text("OK")
 
     def take(self, body: bytes) -> None:

@@ -14,7 +14,14 @@ from ddx_core.events import Report, RuntimeDone, SpanTiming
 _price_of_request: Final = 0.0000002
 _price_of_gb_second: Final = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 
+most_plausible: Final = 1e15
+
 Values = list[tuple[str, float]]
+
+
+def _plausible(values: Values) -> Values:
+    """Should a platform write nonsense, none of it gets averaged into anybody's dashboards."""
+    return [(name, value) for name, value in values if 0 <= value < most_plausible]
 
 
 def runtime_done_values(event: RuntimeDone) -> Values:
@@ -28,7 +35,7 @@ def runtime_done_values(event: RuntimeDone) -> Values:
         duration_ms = span_ms(event.spans, span)
         if duration_ms is not None:
             values.append((name, duration_ms))
-    return values
+    return _plausible(values)
 
 
 def report_values(event: Report, architecture: str) -> Values:
@@ -45,7 +52,7 @@ def report_values(event: Report, architecture: str) -> Values:
             cost = estimated_cost(metrics.billed_duration_ms, metrics.memory_size_mb, architecture)
             if cost is not None:
                 values.append(("estimated_cost", cost))
-    return values
+    return _plausible(values)
 
 
 def estimated_cost(billed_ms: float, memory_mb: int, architecture: str) -> float | None:
@@ -54,7 +61,7 @@ def estimated_cost(billed_ms: float, memory_mb: int, architecture: str) -> float
     Regional prices, tiers, provisioned concurrency and ephemeral storage are left out. None for an unknown architecture.
     """
     price = _price_of_gb_second.get("arm64" if architecture == "aarch64" else architecture)
-    if price is None:
+    if price is None or not 0 <= billed_ms < most_plausible:
         return None
     gb_seconds = (billed_ms * 0.001) * (memory_mb / 1024)
     return floor((_price_of_request + gb_seconds * price) * 1e12 + 0.5) / 1e12
