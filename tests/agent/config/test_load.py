@@ -218,3 +218,16 @@ def test_every_variable_has_one_setting_and_every_path_of_the_file_too() -> None
         [each.yaml for each in settings if each.yaml],
     ):
         assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"DD_TAGS": "env:a,x:y", "DD_ENV": "b"}, "DD_TAGS: its tag `env` differs from DD_ENV; DD_ENV is used"),
+        ({"DD_EXTRA_TAGS": "service:a", "DD_SERVICE": "b"}, "DD_TAGS: its tag `service` differs from DD_SERVICE"),
+        ({"DD_SKIP_SSL_VALIDATION": "1", "DD_TLS_CERT_FILE": "/x"}, "DD_TLS_CERT_FILE: DD_SKIP_SSL_VALIDATION is on"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_told(environ: dict[str, str], said: str) -> None:
+    (only,) = load_config(environ, file=no_file).complaints
+    assert str(only).startswith(said)

@@ -16,6 +16,7 @@ import trio
 from ddx_agent import version
 from ddx_agent.bootstrap import Boot
 from ddx_agent.config import Config
+from ddx_agent.destinations import destinations, signals
 from ddx_agent.endpoints import LambdaEndpoints
 from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_name, function_tags, read_function
 from ddx_agent.link import EventSource
@@ -29,8 +30,6 @@ from ddx_core.intake import (
     ClientSettings,
     Coding,
     Compressor,
-    Endpoint,
-    Fanout,
     IntakeClient,
     StaticKey,
     open_fanout,
@@ -74,26 +73,10 @@ class Agent:
         )
 
         # --- ways out -------------------------------------------------------------------------------------------------
-        site = config.general.site
-        metrics_endpoint = Endpoint(
-            name="metrics", base_url=config.intakes.metrics_url or f"https://api.{site}", key=key
-        )
-        logs_endpoint = Endpoint(
-            name="logs", base_url=config.intakes.logs_url or f"https://http-intake.logs.{site}", key=key
-        )
-        traces_endpoint = Endpoint(
-            name="traces", base_url=config.intakes.traces_url or f"https://trace.agent.{site}", key=key
-        )
-        accounts = {name: Account(name) for name in ("logs", "metrics", "traces", "stats")}
-
-        def way_out(signal: str, endpoint: Endpoint) -> Fanout:
-            return open_fanout(accounts[signal], [endpoint], self.client, max_bytes=config.own.queue_bytes)
-
+        accounts = {signal: Account(signal) for signal in signals}
         self.fanouts = {
-            "logs": way_out("logs", logs_endpoint),
-            "metrics": way_out("metrics", metrics_endpoint),
-            "traces": way_out("traces", traces_endpoint),
-            "stats": way_out("stats", traces_endpoint),
+            signal: open_fanout(accounts[signal], endpoints, self.client, max_bytes=config.own.queue_bytes)
+            for signal, endpoints in destinations(config, key).items()
         }
         self.needs_tls = any(
             queue.endpoint.base_url.startswith("https:") for fanout in self.fanouts.values() for queue in fanout.queues
@@ -131,7 +114,7 @@ class Agent:
             ),
             account=accounts["logs"],
             fanout=self.fanouts["logs"],
-            compressor=_compressor(config.logs.compression_level if config.logs.use_compression else 0),
+            compressor=_compressor(0 if config.intakes.uses_worker else config.logs.effective_level),
             tags=tags,
             # Without an account the ARN is not known: records wait for the first INVOKE, which tells it.
             function_arn=function.arn if function.account_id or function.is_managed else "",

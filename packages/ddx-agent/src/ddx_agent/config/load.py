@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from .complaint import Complaint
+from .contradictions import contradictions
 from .environment import read_environment
 from .file import ConfigFile, find_file, read_file
 from .parse import Partly, Raw
@@ -50,7 +51,8 @@ def load_config(
             if found is not None:
                 sources[f"{section}.{field}"], values[field] = found
         sections[section] = kind(**values)
-    return Loaded(Config(**sections), (*file.complaints, *reader.complaints), sources, file)
+    config = Config(**sections)
+    return Loaded(config, (*file.complaints, *reader.complaints, *contradictions(config)), sources, file)
 
 
 class _Reader:

@@ -73,7 +73,9 @@ def function_tags(
     version: str | None,
     tags: tuple[tuple[str, str], ...],
 ) -> TagSet:
-    """The tags that everything of this function carries; the user's own come last and win."""
+    """The tags that everything of this function carries. The user's own come last and win over what is derived from the
+    platform, but not over `env`, `service` and `version` where these have been set.
+    """
     pairs: list[tuple[str, str]] = []
     qualified = function.version not in ("", "$LATEST")
     if function.name:
@@ -101,5 +103,6 @@ def function_tags(
         pairs.append(("runtime", function.execution_env))
     pairs.append(("architecture", function.architecture))
     pairs.append(("dd_extension_version", agent_version))
-    pairs.extend(tags)
+    dedicated = {"env": env, "service": service, "version": version}
+    pairs.extend(pair for pair in tags if not dedicated.get(pair[0]))
     return TagSet(pairs)

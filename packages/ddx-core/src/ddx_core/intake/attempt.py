@@ -32,6 +32,8 @@ max_answer_bytes: Final = 16_384
 answer_body_s: Final = 1.0
 idle_limit_s: Final = 5.0
 """A connection idle for longer is not used again: the peer, or a NAT on the way, may have dropped it during a freeze."""
+close_s: Final = 0.1
+"""Closing in good form (TLS says goodbye) may take so long; what is cut off is closed all the same."""
 tick_s: Final = 1.0
 thaw_after_s: Final = 5.0
 """A tick that took this much longer on the wall clock than it should: the process was frozen."""
@@ -88,9 +90,9 @@ class Connections:
         self._tls: dict[bool, ssl.SSLContext] = {}
 
     async def aclose(self) -> None:
-        """Close all connections; takes at most a second."""
+        """Close all connections; takes a moment at most."""
         pools, self._pools = list(self._pools.values()), {}
-        with anyio.move_on_after(1, shield=True):
+        with anyio.move_on_after(close_s, shield=True):
             for pool in pools:
                 await pool.transport.aclose()
 
@@ -141,7 +143,7 @@ class Connections:
     ) -> None:
         import httpx
 
-        url = pool.url(endpoint.base_url + payload.path)
+        url = pool.url(endpoint.url(payload))
         request = httpx.Request(
             "POST",
             url,
@@ -169,7 +171,7 @@ class Connections:
         try:
             progress.answer = Answer(status, retry_after_s, await _read_bounded(response))
         finally:
-            with anyio.move_on_after(1, shield=True):
+            with anyio.move_on_after(close_s, shield=True):
                 await response.aclose()
 
     async def _pool(self, base_url: str) -> _Pool:
@@ -179,7 +181,7 @@ class Connections:
             idle_ns = self._wall_clock() - pool.last_used_ns
             if not 0 <= idle_ns <= idle_limit_s * ns_per_s:
                 self._retire(base_url, pool)
-                with anyio.move_on_after(1, shield=True):
+                with anyio.move_on_after(close_s, shield=True):
                     await pool.transport.aclose()
                 pool = self._pools.get(base_url)
         if pool is None:
@@ -197,7 +199,7 @@ class Connections:
         stream = progress.half_open
         if stream is None and not (pool.is_retired and not pool.in_flight):
             return
-        with anyio.move_on_after(1, shield=True):
+        with anyio.move_on_after(close_s, shield=True):
             if stream is not None:
                 await stream.aclose()
             if pool.is_retired and not pool.in_flight:

@@ -62,7 +62,7 @@ class IntakeClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; takes at most a second."""
+        """Close all connections; takes a moment at most."""
         await self._connections.aclose()
 
     def warm_up(self, *, tls: bool) -> None:

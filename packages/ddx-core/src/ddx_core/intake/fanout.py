@@ -182,11 +182,19 @@ class EndpointQueue:
             if trouble.retry_after_s:
                 pause_ns = int(min(trouble.retry_after_s, longest_pause_s) * ns_per_s)
                 self._leave_alone_until_ns = self._client.wall_clock() + pause_ns
+            if not self.endpoint.is_reliable and trouble.attempted:
+                self._drop_unreliable()
             results.append(False if trouble.attempted else None)
         except Exception as failure:
             # The last handler of one endpoint: a defect here (a key source that raises) must not end the flush of the others.
             log.error("intake_send_failed", endpoint=self.endpoint.name, exc_info=failure)
             results.append(None)
+
+    def _drop_unreliable(self) -> None:
+        """Best effort is over: what failed, and what waits behind it, is not kept."""
+        with self._queue.lease() as entries:
+            for entry in entries:
+                self.account.drop("unreliable_endpoint", entry.items, entry.size)
 
     def _count_failure(self) -> None:
         was_open = self.breaker.is_open

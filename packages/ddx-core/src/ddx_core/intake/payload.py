@@ -53,12 +53,18 @@ class StaticKey:
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One intake. `base_url` has no trailing slash; a payload's path is appended to it.
 
-    `name` appears in logs and on the status page. The first endpoint of a signal is its primary.
+    `name` appears in logs and on the status page. The first endpoint of a signal is its primary. `path` stands in place of
+    the payloads' own. What an endpoint that is not `is_reliable` does not take at once is dropped and counted.
     """
 
     name: str
     base_url: str
     key: ApiKeySource
+    path: str | None = None
+    is_reliable: bool = True
+
+    def url(self, payload: Payload) -> str:
+        return self.base_url + (payload.path if self.path is None else self.path)
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,3 +45,7 @@ class Intakes(Section):
         "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL", default=None, parser=parse.url,
         yaml="observability_pipelines_worker.logs.url", about="The worker's URL, used as it is.",
     )  # fmt: skip
+
+    @property
+    def uses_worker(self) -> bool:
+        return self.worker_enabled and self.worker_url is not None

@@ -36,3 +36,8 @@ class Logs(Section):
     def enabled(self) -> bool:
         switches = [each for each in (self.serverless_enabled, self.plain_enabled) if each is not None]
         return any(switches) if switches else True
+
+    @property
+    def effective_level(self) -> int:
+        """The zstd level, 0 for none at all."""
+        return self.compression_level if self.use_compression else 0

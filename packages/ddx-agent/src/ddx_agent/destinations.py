@@ -1,0 +1,54 @@
+"""Configuration → the endpoints of each signal: the site's intake or what stands in its place, then the additional ones. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ddx_agent.config import Config
+from ddx_agent.config.endpoints import AdditionalEndpoint
+from ddx_core.intake import ApiKeySource, Endpoint, StaticKey
+
+signals = ("logs", "metrics", "traces", "stats")
+
+
+def destinations(config: Config, key: ApiKeySource) -> dict[str, list[Endpoint]]:
+    """By signal; the first of each is its primary, with the function's own key. Stats go where traces go."""
+    site, intakes = config.general.site, config.intakes
+    traces_url = intakes.traces_url or f"https://trace.agent.{site}"
+    return {
+        "logs": [_logs_primary(config, key), *_additional("logs", intakes.more_logs)],
+        "metrics": [
+            Endpoint(name="metrics", base_url=intakes.metrics_url or f"https://api.{site}", key=key),
+            *_additional("metrics", intakes.more_metrics),
+        ],
+        "traces": [
+            Endpoint(name="traces", base_url=traces_url, key=key),
+            *_additional("traces", intakes.more_traces),
+        ],
+        "stats": [
+            Endpoint(name="stats", base_url=traces_url, key=key),
+            *_additional("stats", intakes.more_traces),
+        ],
+    }
+
+
+def _logs_primary(config: Config, key: ApiKeySource) -> Endpoint:
+    intakes = config.intakes
+    if intakes.worker_enabled and intakes.worker_url:
+        # The worker's URL is complete: nothing is appended to it.
+        return Endpoint(name="logs", base_url=intakes.worker_url, key=key, path="")
+    base_url = intakes.logs_url or f"https://http-intake.logs.{config.general.site}"
+    return Endpoint(name="logs", base_url=base_url, key=key)
+
+
+def _additional(signal: str, endpoints: Iterable[AdditionalEndpoint]) -> list[Endpoint]:
+    """Named by their place, which is the same in every life of the sandbox: the spool knows them by it."""
+    return [
+        Endpoint(
+            name=f"{signal}-{number}",
+            base_url=each.base_url,
+            key=StaticKey(each.api_key),
+            is_reliable=each.is_reliable,
+        )
+        for number, each in enumerate(endpoints, 2)
+    ]
