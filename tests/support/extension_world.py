@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
@@ -13,35 +12,20 @@ from typing import Any
 
 import trio
 
-from ddx_agent.local.faults import Faults
-from ddx_agent.local.function import Function
-from ddx_agent.local.platform import Platform, open_platform
-from ddx_agent.testing import Intake, assert_delivered_once, open_intake
+from ddx_agent.testing import Faults, Function, Local, Ports, assert_delivered_once, open_local
 
 here = Path(__file__).parent
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port below those that the kernel hands out by itself: no connection that is made meanwhile can take it."""
-    chance = random.SystemRandom()
-    while True:
-        port = chance.randrange(10_000, 32_000)
-        with socket.socket(socket.AF_INET, kind) as sock:
-            try:
-                sock.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-            return port
+api_key = "0123456789abcdef0123456789abcdef"
 
 
 class World:
     """`ports` by purpose: lifecycle, statsd, traces, telemetry."""
 
-    def __init__(self, platform: Platform, intake: Intake, ports: dict[str, int], accounts_file: Path) -> None:
-        self.platform = platform
-        self.intake = intake
+    def __init__(self, local: Local, ports: dict[str, int]) -> None:
+        self.platform = local.platform
+        self.intake = local.intake
         self.ports = ports
-        self._accounts_file = accounts_file
+        self._local = local
 
     async def tell(self, id: str, **event: Any) -> Any:
         """Invoke the telling function; its answer, which it must have given."""
@@ -56,9 +40,7 @@ class World:
 
     def documents(self) -> list[dict[str, Any]]:
         """The status documents that each life of the agent left behind."""
-        if not self._accounts_file.exists():
-            return []
-        return [json.loads(line) for line in self._accounts_file.read_text().splitlines()]
+        return self._local.statuses()
 
     def account(self, signal: str, life: int = -1) -> dict[str, Any]:
         account = self.documents()[life]["signals"][signal]
@@ -92,54 +74,34 @@ async def open_world(
     settings: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[World]:
     """`settings` are further variables of the extension's environment; `taken` names ports that somebody else holds."""
-    ports = {
-        "lifecycle": free_port(),
-        "statsd": free_port(socket.SOCK_DGRAM),
-        "traces": free_port(),
-        "telemetry": free_port(),
-    }
-    holders: list[socket.socket] = []
-    for purpose in taken:
-        holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if purpose == "statsd" else socket.SOCK_STREAM)
-        holder.bind(("0.0.0.0", ports[purpose]))
-        if purpose != "statsd":
-            holder.listen()
-        holders.append(holder)
+    free = Ports.free()
+    ports = {"lifecycle": free.lifecycle, "statsd": free.dogstatsd, "traces": free.traces, "telemetry": free.telemetry}
     bootstrap = folder / "bootstrap"
     bootstrap.write_text(f"#!/bin/sh\nexec {sys.executable} {here / 'telling_runtime.py'}\n")
     bootstrap.chmod(0o755)
-    function = Function(
-        folder=folder,
-        name="telling",
-        handler="bootstrap",
-        runtime="bootstrap",
-        timeout_s=timeout_s,
-        environment={"STATSD_PORT": str(ports["statsd"]), "TRACES_PORT": str(ports["traces"])},
-    )
-    accounts_file = folder / "accounts.jsonl"
-    async with open_intake() as intake:
-        url = intake.url
-        environment = {
-            "DD_API_KEY": "0123456789abcdef0123456789abcdef",
-            "DD_DD_URL": url,
-            "DD_LOGS_CONFIG_LOGS_DD_URL": url,
-            "DD_APM_DD_URL": url,
-            "DD_SERVERLESS_FLUSH_STRATEGY": "end",
-            "DDX_ACCOUNTS_FILE": str(accounts_file),
-            "DDX_SPOOL_DIR": str(folder / "spool"),
-            "DDX_LIFECYCLE_PORT": str(ports["lifecycle"]),
-            "DD_DOGSTATSD_PORT": str(ports["statsd"]),
-            "DD_APM_RECEIVER_PORT": str(ports["traces"]),
-            "DDX_TELEMETRY_PORT": str(ports["telemetry"]),
-            "DDX_TELEMETRY_HOST": "127.0.0.1",
-            **(settings or {}),
-        }
-        try:
-            with trio.fail_after(60):
-                async with open_platform(
-                    function, extension_environment=environment, faults=faults, freeze=freeze, cpu_share=False
-                ) as platform:
-                    yield World(platform, intake, ports, accounts_file)
-        finally:
-            for holder in holders:
-                holder.close()
+    function = Function(folder=folder, name="telling", handler="bootstrap", runtime="bootstrap", timeout_s=timeout_s)
+    own = {
+        "DD_API_KEY": api_key,
+        "DD_SERVERLESS_FLUSH_STRATEGY": "end",
+        "DDX_SPOOL_DIR": str(folder / "spool"),
+        **(settings or {}),
+    }
+    with trio.fail_after(60):
+        async with open_local(
+            function, ports=free, extension_environment=own, faults=faults, freeze=freeze, cpu_share=False
+        ) as local:
+            # Nothing listens before the first invocation.
+            holders = [_hold(ports[purpose], is_datagram=purpose == "statsd") for purpose in taken]
+            try:
+                yield World(local, ports)
+            finally:
+                for holder in holders:
+                    holder.close()
+
+
+def _hold(port: int, *, is_datagram: bool) -> socket.socket:
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if is_datagram else socket.SOCK_STREAM)
+    holder.bind(("0.0.0.0", port))
+    if not is_datagram:
+        holder.listen()
+    return holder

@@ -30,7 +30,7 @@ def send_metrics(name: str, count: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for number in range(count):
             sock.sendto(
-                f"{name}.values:{number}|d|#from:{name}".encode(), ("127.0.0.1", int(os.environ["STATSD_PORT"]))
+                f"{name}.values:{number}|d|#from:{name}".encode(), ("127.0.0.1", int(os.environ["DD_DOGSTATSD_PORT"]))
             )
 
 
@@ -54,7 +54,7 @@ def send_spans(name: str, count: int) -> int:
         for number in range(count)
     ]
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["TRACES_PORT"]), timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["DD_TRACE_AGENT_PORT"]), timeout=2)
         headers = {"Content-Type": "application/msgpack", "X-Datadog-Trace-Count": "1"}
         connection.request("PUT", "/v0.4/traces", msgspec.msgpack.encode([spans]), headers)
         status = connection.getresponse().status

@@ -431,7 +431,7 @@ async def test_what_the_block_raises_comes_out_as_it_is() -> None:
 
 async def test_a_port_in_use_is_an_oserror() -> None:
     async with open_intake() as intake:
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match="is held by pid"):
             async with open_intake(port=intake.port):
                 pass
 

@@ -90,7 +90,8 @@ async def test_says_why_it_cannot_start(tmp_path: Path, capsys: pytest.CaptureFi
         taken.listen()
         port = str(taken.getsockname()[1])
         for arguments, reason in (
-            (["--port", port], f"cannot listen on 127.0.0.1:{port}: Address already in use"),
+            (["--port", port], f"port {port}/tcp (the intake) is held by pid {os.getpid()} ("),
+            (["--host", "192.0.2.1", "--port", "0"], "cannot listen on 192.0.2.1:0 (the intake): "),
             (["--port", "0", "--db", str(other)], "notes.txt"),
             (["--port", "0", "--script", '{"log": [503]}'], "selector 'log'"),
             (["--port", "0", "--script", "@/no/such/file"], "No such file"),

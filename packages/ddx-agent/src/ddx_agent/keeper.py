@@ -44,7 +44,9 @@ def say(level: str, text: str) -> None:
     """One line in the form of the agent's own log."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     try:
-        os.write(1, f'{{"status":"{level}","message":"DD_EXTENSION | {level} | {escaped}"}}\n'.encode("utf-8", "replace"))
+        os.write(
+            1, f'{{"status":"{level}","message":"DD_EXTENSION | {level} | {escaped}"}}\n'.encode("utf-8", "replace")
+        )
     except OSError:
         return
 
@@ -347,7 +349,10 @@ class Keeper:
         if self._is_starting:
             self._start_ticks += 1
             if self._start_ticks >= start_ask_ticks:
-                say("WARN", f"the agent has not started within {start_ask_ticks * tick_ms // 1000} s; going on without it")
+                say(
+                    "WARN",
+                    f"the agent has not started within {start_ask_ticks * tick_ms // 1000} s; going on without it",
+                )
                 self._ask_next()
         if not self._is_owed:
             return

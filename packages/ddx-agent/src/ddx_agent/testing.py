@@ -1,8 +1,21 @@
-"""For tests of what a function, an agent or a collector sends: a local Lambda, an intake, and assertions on what arrived.
+"""For tests of what a function, an agent or a collector sends: Lambda and the intake on this machine, and assertions.
+
+A function with the extension, from its cold start to its shutdown:
+
+    from ddx_agent.testing import assert_accounts_close, expect_log, open_local
+
+    async def test_orders_are_logged() -> None:
+        async with open_local("orders") as local:
+            result = await local.invoke({"order": 7})
+            assert result.function_error is None
+            assert_accounts_close(await local.finish())
+            expect_log(local.intake.store, contains="order 7 taken", request_id=result.request_id)
+
+An agent or a collector of your own, with the intake alone:
 
     from ddx_agent.testing import assert_delivered_once, expect_log, open_intake, slow
 
-    async def test_orders_are_logged() -> None:
+    async def test_a_refused_payload_is_sent_again() -> None:
         async with open_intake(script={"logs": [503, slow(2), "reset"]}) as intake:
             ...  # run what is under test with DD_LOGS_CONFIG_LOGS_DD_URL=intake.url
             with trio.fail_after(10):
@@ -10,7 +23,8 @@
             expect_log(intake.store, contains="order taken", service="orders")
             assert_delivered_once(intake.store)
 
-The assertions raise AssertionError with what did arrive, so that a failed test tells why.
+`open_platform` is Lambda alone, for extensions and runtimes of your own. All of it runs in Trio: in a test with
+pytest-trio, else with `trio.run`. The assertions raise AssertionError with what did arrive, so that a failed test tells why.
 """
 
 from __future__ import annotations
@@ -18,8 +32,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from ddx_agent.local.faults import AgentSignal, Faults
-from ddx_agent.local.function import Function, load_function
+from ddx_agent.local.accounts import Accounts, SignalAccount
+from ddx_agent.local.faults import AgentSignal, Faults, Target
+from ddx_agent.local.function import Function, Sample, load_function
 from ddx_agent.local.intake import (
     Answer,
     Intake,
@@ -47,29 +62,46 @@ from ddx_agent.local.intake import (
     status,
     truncated,
 )
-from ddx_agent.local.invocation import InvokeResult
+from ddx_agent.local.invocation import Invocation, InvokeResult
+from ddx_agent.local.life import ProcessExit
+from ddx_agent.local.plan import ExtensionProgram, Limits
 from ddx_agent.local.platform import Platform, open_platform
+from ddx_agent.local.ports import Ports, PortsTaken
+from ddx_agent.local.sandbox import LifeEnd
+from ddx_agent.local.wiring import Local, open_local
 
 __all__ = [
+    "Accounts",
     "AgentSignal",
     "Answer",
+    "ExtensionProgram",
     "Faults",
     "Function",
     "Intake",
+    "Invocation",
     "InvokeResult",
+    "LifeEnd",
+    "Limits",
+    "Local",
     "Log",
     "Metric",
     "Platform",
+    "Ports",
+    "PortsTaken",
+    "ProcessExit",
     "Raw",
     "ReceivedRequest",
     "Repeat",
+    "Sample",
     "Script",
+    "SignalAccount",
     "Sketch",
     "Span",
     "StatsGroup",
     "StatsSketch",
     "Store",
     "StoreLimits",
+    "Target",
     "Totals",
     "assert_accounts_close",
     "assert_delivered_once",
@@ -84,6 +116,7 @@ __all__ = [
     "load_function",
     "normal",
     "open_intake",
+    "open_local",
     "open_platform",
     "reset",
     "reset_after_read",
@@ -158,13 +191,20 @@ _counted: Final[Mapping[str, Callable[[Totals], int]]] = {
 }
 
 
-def assert_accounts_close(accounts: Mapping[str, Any], store: Store | None = None) -> None:
-    """The agent's accounts (`GET /ddx/status`) close by themselves and, when a store is given, agree with what arrived.
+def assert_accounts_close(accounts: Mapping[str, Any] | Accounts | None, store: Store | None = None) -> None:
+    """The agent's accounts close by themselves and agree with what arrived.
 
-    For each signal: accepted = delivered + held + dropped, in items and bytes. Against the store, of a signal that one
+    `Local.finish()` sums up whole lives: accepted = delivered + dropped, nothing is left, and the intake has what was
+    delivered. A status document (`GET /ddx/status`, `Local.statuses()`) may be of a running agent. For each signal:
+    accepted = delivered + held + dropped, in items and bytes. Against the store, if one is given, of a signal that one
     intake alone got: it has at least what counts as delivered, and more only by what counts as `maybe_twice` (sent
     more than once because a reply was lost) or as lost on the way back (still held, or dropped, after it had arrived).
     """
+    assert accounts is not None, "the extension wrote no accounts"
+    if isinstance(accounts, Accounts):
+        assert accounts.lives, "the accounts are empty: nothing was invoked"
+        assert accounts.close, "the accounts do not close:\n" + _lines(accounts.problems)
+        return
     wrong: list[str] = []
     signals: Mapping[str, Any] = accounts["signals"]
     for signal, account in signals.items():

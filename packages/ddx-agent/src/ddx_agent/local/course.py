@@ -87,11 +87,11 @@ class Course:
         answer = self.invocation.answer
         spans: list[events.Record] = []
         if answer is not None and answer.by_runtime and answer.at <= self.runtime_done_at:
-            responded = answer.at + self._wall_offset
+            offset, first_byte_at = self._wall_offset, answer.at - answer.took_s
             spans = [
-                events.span("responseLatency", self._handed_over + self._wall_offset, answer.at - self._handed_over),
-                events.span("responseDuration", responded, 0.0),
-                events.span("runtimeOverhead", responded, self.runtime_done_at - answer.at),
+                events.span("responseLatency", self._handed_over + offset, first_byte_at - self._handed_over),
+                events.span("responseDuration", first_byte_at + offset, answer.took_s),
+                events.span("runtimeOverhead", answer.at + offset, self.runtime_done_at - answer.at),
             ]
         return events.runtime_done(
             request_id=self.request_id,

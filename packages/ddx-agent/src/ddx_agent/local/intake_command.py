@@ -66,7 +66,7 @@ async def run_intake(args: argparse.Namespace) -> int:
         sys.stderr.write(f"ddx intake: {error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"ddx intake: cannot listen on {args.host}:{args.port}: {error.strerror or error}\n")
+        sys.stderr.write(f"ddx intake: {error.strerror or error}\n")
         return 2
     return 0
 

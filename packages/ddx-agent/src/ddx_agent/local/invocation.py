@@ -25,6 +25,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error_type: str | None = None
     content_type: str = "application/json"
     at: float
+    took_s: float = 0.0
+    """How long the runtime sent it, up to `at`."""
     produced_bytes: int | None = None
     """Size of what the runtime sent; `None` for an answer that the platform had to make itself."""
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import trio
 
 from ddx_core.http import Oversize, Request, Response, Route
 
@@ -28,9 +29,11 @@ any_function = "function"
 """The name under which AWS's own emulator offers whatever function it runs."""
 
 
-def invoke_routes(platform: Platform) -> Sequence[Route]:
+def invoke_routes(platform: Platform, nursery: trio.Nursery) -> Sequence[Route]:
+    """`nursery` keeps the asynchronous events that may have to be tried again."""
+
     async def invoke(request: Request) -> Response:
-        return await _invoke(platform, request)
+        return await _invoke(platform, nursery, request)
 
     return (
         Route(
@@ -43,7 +46,7 @@ def invoke_routes(platform: Platform) -> Sequence[Route]:
     )
 
 
-async def _invoke(platform: Platform, request: Request) -> Response:
+async def _invoke(platform: Platform, nursery: trio.Nursery, request: Request) -> Response:
     kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
     problem = _unknown(platform, request.params["name"]) or _bad_request(request, kind)
     if problem is not None:
@@ -71,6 +74,7 @@ async def _invoke(platform: Platform, request: Request) -> Response:
         )
     headers = (("x-amzn-RequestId", invocation.request.request_id), *_common(platform))
     if kind == "Event":
+        nursery.start_soon(platform.run_event, invocation)
         return Response(status=202, content_type=None, headers=headers)
     return await _answer(invocation, headers, with_tail=request.headers.get("x-amz-log-type") == "Tail")
 

@@ -24,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Part of the shutdown's time that the runtime may take."""
     telemetry_flush_s: float = 1.0
     memory_sample_s: float = 0.1
+    async_retry_delays_s: tuple[float, ...] = (60.0, 120.0)
+    """Before each further attempt at an asynchronous event (invocation type `Event`) whose function failed."""
 
 
 class ExtensionProgram(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ from .invocation_log import OnLine
 from .invoke_api import invoke_routes
 from .members import marker_of
 from .plan import ExtensionProgram, LifePlan, Limits
+from .port_holders import listen_error
 from .presence import Presence
 from .runtime_api import runtime_routes
 from .sandbox import LifeEnd, Sandbox
@@ -49,7 +50,7 @@ class Platform:
     """A running platform. `open_platform` makes it."""
 
     def __init__(
-        self, function: Function, sandbox: Sandbox, *, runtime_api: str, invoke_url: str, cpu: CpuShare
+        self, function: Function, sandbox: Sandbox, *, runtime_api: str, invoke_url: str, cpu: CpuShare, limits: Limits
     ) -> None:
         self.function = function
         self.runtime_api = runtime_api
@@ -60,6 +61,7 @@ class Platform:
         """vCPUs that the sandbox is held to after init; `None` when this machine cannot enforce it."""
         self.cpu_share_unavailable = cpu.unavailable
         self._sandbox = sandbox
+        self._retry_delays_s = limits.async_retry_delays_s
 
     @property
     def life_ends(self) -> Sequence[LifeEnd]:
@@ -88,6 +90,21 @@ class Platform:
         )
         self._sandbox.submit(invocation)
         return invocation
+
+    async def run_event(self, invocation: Invocation) -> InvokeResult:
+        """See an asynchronous event that was submitted to its end: after a failure it is tried again, with its own id.
+
+        Lambda retries what went wrong in the function, a timeout and a crash alike. Gives what the last attempt came to.
+        """
+        result = await invocation.wait_done()
+        for delay_s in self._retry_delays_s:
+            if result.function_error is None:
+                break
+            await trio.sleep(delay_s)
+            again = Invocation(invocation.request)
+            await self._sandbox.enqueue(again)
+            result = await again.wait_done()
+        return result
 
     async def invoke(
         self,
@@ -149,7 +166,7 @@ async def open_platform(
         front = await open_tcp_listener(host, port)
     except OSError as error:
         await api.aclose()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise listen_error(error, host, port, "the invoke endpoint") from error
     runtime_api = f"127.0.0.1:{_port(api)}"
     facts = SandboxFacts(
         function_name=function.name,
@@ -177,14 +194,15 @@ async def open_platform(
     cpu = open_cpu_share(f"ddx-{os.getpid()}-{secrets.token_hex(4)}") if cpu_share else CpuShare(None)
     guard = Guard(marker_of(runtime_api), cpu.folder)
     sandbox = Sandbox(plan, cpu=cpu, guard=guard, freeze=freeze, on_line=on_line)
-    platform = Platform(function, sandbox, runtime_api=runtime_api, invoke_url=f"http://{host}:{_port(front)}", cpu=cpu)
+    invoke_url = f"http://{host}:{_port(front)}"
+    platform = Platform(function, sandbox, runtime_api=runtime_api, invoke_url=invoke_url, cpu=cpu, limits=limits)
     current = sandbox.current_control
     api_routes = [*runtime_routes(current), *extension_routes(current), *telemetry_routes(current, faults)]
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(_serve_api, api, Routes(api_routes))
-            await nursery.start(serve_http, [front], Routes(invoke_routes(platform)))
+            await nursery.start(serve_http, [front], Routes(invoke_routes(platform, nursery)))
             nursery.start_soon(sandbox.serve)
             yield platform
             await platform.shutdown()

@@ -12,9 +12,8 @@ import shlex
 import shutil
 import signal
 import sys
-import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,15 +22,12 @@ import trio
 from ddx_core.errors import ConfigError
 
 from . import report_text
-from .accounts import Accounts, read_accounts
 from .function import Function, Sample, load_function
-from .intake import Intake, open_intake
-from .platform import Platform, open_platform, our_extension, our_extension_name
-from .ports import taken_ports
+from .platform import our_extension, our_extension_name
+from .ports import PortsTaken, effective_ports
 from .report import Played, Report, make_report, played
+from .wiring import Local, open_local
 
-# Datadog's keys have 32 hexadecimal digits; the intake takes any.
-local_api_key = "0" * 32
 default_port = 9000
 max_extension_lines = 50
 
@@ -71,30 +67,27 @@ def _at_least_one(text: str) -> int:
 async def run_local(args: argparse.Namespace) -> int:
     """The exit code: 0 when all is well, 1 when an outcome or the accounts are not, 2 when it could not start."""
     try:
-        function = _changed(load_function(args.folder), args)
-        command = _extension_command(args)
+        report = await _run(args, _changed(load_function(args.folder), args), _extension_command(args))
+    except PortsTaken as error:
+        sys.stderr.write(f"ddx local: {error}. {_ports_advice}\n")
+        return 2
     except ConfigError as error:
         sys.stderr.write(f"ddx local: {error}\n")
         return 2
-    taken = taken_ports(function.environment) if command else []
-    if taken:
-        advice = "another agent or another `ddx local` runs here: stop it first (`ss -lnptu` shows whose they are)"
-        sys.stderr.write(f"ddx local: {'; '.join(taken)}: {advice}\n")
-        return 2
-    work = Path(tempfile.mkdtemp(prefix="ddx-local-"))
-    try:
-        async with open_intake("127.0.0.1", args.intake_port) as intake:
-            report = await _run(args, function, command, intake, work)
     except OSError as error:
         sys.stderr.write(f"ddx local: {error.strerror or error}\n")
         return 2
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     if args.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
     else:
         _say(report_text.summary(report, _width()))
     return 0 if report.ok else 1
+
+
+_ports_advice = (
+    "That process would get what the function sends. Stop it (another `ddx local`, a Datadog Agent?), or run the function "
+    "alone with --no-extension."
+)
 
 
 def _changed(function: Function, args: argparse.Namespace) -> Function:
@@ -131,10 +124,7 @@ def _extension_command(args: argparse.Namespace) -> list[str] | None:
     return command
 
 
-async def _run(
-    args: argparse.Namespace, function: Function, command: Sequence[str] | None, intake: Intake, work: Path
-) -> Report:
-    accounts_file = work / "accounts.jsonl"
+async def _run(args: argparse.Namespace, function: Function, command: Sequence[str] | None) -> Report:
     invocations: list[Played] = []
     said: deque[str] = deque(maxlen=max_extension_lines)
 
@@ -144,24 +134,26 @@ async def _run(
         if args.serve and not args.json:
             _say([f"{source:<14} {report_text.plain(line)}"])
 
-    async with open_platform(
+    async with open_local(
         function,
         extension_command=command,
         extension_name=our_extension_name if args.extension is None else None,
-        extension_environment=extension_settings(intake.url, accounts_file, work / "spool"),
+        ports=effective_ports(function.environment),
         port=args.port if args.port is not None else (default_port if args.serve else 0),
+        intake_port=args.intake_port,
         freeze=not args.no_freeze,
         cpu_share=not args.no_cpu_share,
         on_line=on_line,
-    ) as platform:
+    ) as local:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
             if args.serve:
-                _tell_how_to_invoke(platform, intake, args)
+                _tell_how_to_invoke(local, args)
                 await trio.sleep_forever()
-            await _play(platform, args, invocations)
+            await _play(local, args, invocations)
             nursery.cancel_scope.cancel("all events have been played")
-        await platform.shutdown("spindown")
+        accounts = await local.finish()
+        platform = local.platform
         return make_report(
             function,
             extension=command,
@@ -169,8 +161,8 @@ async def _run(
             cpu_share_unavailable=platform.cpu_share_unavailable,
             invocations=invocations,
             lives=platform.life_ends,
-            store=intake.store,
-            accounts=_accounts(args, accounts_file, intake, lives=len(platform.life_ends)),
+            store=local.intake.store,
+            accounts=accounts,
             extension_output=tuple(said),
         )
 
@@ -182,22 +174,8 @@ async def _cancel_on_signal(scope: trio.CancelScope) -> None:
             return
 
 
-def extension_settings(intake_url: str, accounts_file: Path, spool: Path) -> Mapping[str, str]:
-    """What makes any Datadog agent send to the embedded intake, and ours account for it."""
-    return {
-        "DD_API_KEY": local_api_key,
-        "DD_SITE": "datadoghq.com",
-        "DD_DD_URL": intake_url,
-        "DD_LOGS_CONFIG_LOGS_DD_URL": intake_url,
-        "DD_APM_DD_URL": intake_url,
-        "DDX_ACCOUNTS_FILE": str(accounts_file),
-        "DDX_SPOOL_DIR": str(spool),
-        # On a laptop there are other people's machines on the network; the local platform posts to loopback.
-        "DDX_TELEMETRY_HOST": "127.0.0.1",
-    }
-
-
-async def _play(platform: Platform, args: argparse.Namespace, invocations: list[Played]) -> None:
+async def _play(local: Local, args: argparse.Namespace, invocations: list[Played]) -> None:
+    platform = local.platform
     samples = platform.function.samples or (Sample(name="an empty event", payload=b"{}"),)
     for turn in range(args.repeat):
         for sample in samples:
@@ -213,19 +191,10 @@ async def _play(platform: Platform, args: argparse.Namespace, invocations: list[
                 _say(report_text.invocation_lines(each, _width()))
 
 
-def _accounts(args: argparse.Namespace, file: Path, intake: Intake, *, lives: int) -> Accounts | None:
-    """Ours must have written some; another extension may have, when it knows the variable."""
-    lines = file.read_bytes().splitlines() if file.exists() else []
-    ours = args.extension is None and not args.no_extension
-    if not ours and not lines:
-        return None
-    return read_accounts(lines, lives=lives if ours else len(lines), totals=intake.store.totals())
-
-
-def _tell_how_to_invoke(platform: Platform, intake: Intake, args: argparse.Namespace) -> None:
-    url, name = platform.invoke_url, platform.function.name
+def _tell_how_to_invoke(local: Local, args: argparse.Namespace) -> None:
+    url, name, intake_url = local.platform.invoke_url, local.platform.function.name, local.intake.url
     if args.json:
-        _say([msgspec.json.encode({"invoke_url": url, "function": name, "intake_url": intake.url}).decode()])
+        _say([msgspec.json.encode({"invoke_url": url, "function": name, "intake_url": intake_url}).decode()])
         return
     _say(
         [
@@ -233,7 +202,7 @@ def _tell_how_to_invoke(platform: Platform, intake: Intake, args: argparse.Names
             f"  curl -d '{{}}' {url}/2015-03-31/functions/{name}/invocations",
             f"  aws lambda invoke --endpoint-url {url} --function-name {name} /dev/stdout",
             f"  boto3.client('lambda', endpoint_url='{url}').invoke(FunctionName='{name}', Payload=b'{{}}')",
-            f"What arrives: {intake.url}/ddx    Stop with Ctrl-C.",
+            f"What arrives: {intake_url}/    Stop with Ctrl-C.",
             "",
         ]
     )

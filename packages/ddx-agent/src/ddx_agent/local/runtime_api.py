@@ -103,6 +103,7 @@ def _take_response(control: Control, request: Request) -> Response:
             error_type=error_type_of(late_error) if late_error else None,
             content_type=request.headers.get("content-type", "application/json"),
             at=trio.current_time(),
+            took_s=request.body_s,
             produced_bytes=len(request.body),
         ),
     )
@@ -123,7 +124,13 @@ def _take_error(control: Control, request: Request) -> Response:
     _answer(
         control,
         invocation,
-        Answer(payload=document, error_type=error_type, at=trio.current_time(), produced_bytes=len(document)),
+        Answer(
+            payload=document,
+            error_type=error_type,
+            at=trio.current_time(),
+            took_s=request.body_s,
+            produced_bytes=len(document),
+        ),
     )
     return accepted()
 

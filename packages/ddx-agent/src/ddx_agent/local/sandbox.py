@@ -79,6 +79,10 @@ class Sandbox:
         except trio.WouldBlock:
             raise SandboxBusy from None
 
+    async def enqueue(self, invocation: Invocation) -> None:
+        """Submit when there is room."""
+        await self._queue.send(invocation)
+
     async def warm(self) -> None:
         """Initialise before any invocation, as provisioned concurrency does."""
         await self._do(None)

@@ -170,7 +170,9 @@ async def _one_request(wire: _Wire, routes: Routes, peer: str) -> bool:
         match = routes.find(method, path)
         if isinstance(match, NoMatch):
             return await _answer_no_match(wire, match, method, headers)
+        header_at = trio.current_time()
         body, trailers, truncated = await _read_body(wire, match.route, headers)
+        body_s = trio.current_time() - header_at
     except _Refused as refusal:
         await _refuse(wire, refusal.response, method)
         return False
@@ -186,6 +188,7 @@ async def _one_request(wire: _Wire, routes: Routes, peer: str) -> bool:
         params=match.params,
         trailers=trailers,
         truncated=truncated,
+        body_s=body_s,
         peer=peer,
     )
     try:

@@ -39,7 +39,7 @@ class Request(msgspec.Struct, kw_only=True):
     `path` is percent-decoded and without the query; `query` is the raw text behind the first `?`.
     `params` holds the path's `{name}` parts. `truncated` is true when the body passed its route's limit and the
     route asked for the rest to be thrown away (`body` is then empty). `trailers` are the fields that followed a
-    chunked body.
+    chunked body. `body_s` is how long the body took to come in after the header.
     """
 
     method: str
@@ -50,6 +50,7 @@ class Request(msgspec.Struct, kw_only=True):
     params: dict[str, str] = {}
     trailers: Headers = Headers([])
     truncated: bool = False
+    body_s: float = 0.0
     peer: str = ""
 
 

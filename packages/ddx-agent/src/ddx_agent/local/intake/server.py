@@ -29,6 +29,7 @@ from ddx_core.http import (
 )
 
 from ..groups import only
+from ..port_holders import listen_error
 from .endpoints import Endpoint, anything_else, endpoints
 from .items import ReceivedRequest
 from .query import control_routes
@@ -120,7 +121,10 @@ class Intake:
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, with pauses in which it is down. Raises OSError when the port cannot be bound."""
-        listener = await open_tcp_listener(self.host, self.port)
+        try:
+            listener = await open_tcp_listener(self.host, self.port)
+        except OSError as error:
+            raise listen_error(error, self.host, self.port, "the intake") from error
         self.port = listener.socket.getsockname()[1]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_timed)
