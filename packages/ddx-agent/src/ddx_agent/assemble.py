@@ -22,12 +22,13 @@ from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_n
 from ddx_agent.link import EventSource
 from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
+from ddx_agent.network import client_settings
 from ddx_agent.status import Status
 from ddx_core.clock import WallClock, now_ns
 from ddx_core.events import TelemetryEvent
 from ddx_core.flush import for_managed_instances
 from ddx_core.intake import (
-    ClientSettings,
+    ApiKeySource,
     Coding,
     Compressor,
     IntakeClient,
@@ -49,6 +50,7 @@ from ddx_traces.pipeline import TracesPipeline, TracesSettings
 if TYPE_CHECKING:
     from ddx_agent.modes.managed import Managed
     from ddx_agent.modes.on_demand import OnDemand
+    from ddx_agent.secrets import ResolvedKey
 
 
 class Agent:
@@ -67,10 +69,13 @@ class Agent:
         self.config = config
         self.function = function
         self._environ = environ
-        key = StaticKey(config.api_key.plain)
-        self.client = IntakeClient(
-            ClientSettings(attempt_s=config.network.flush_timeout_s, user_agent=f"ddx/{version}")
-        )
+        self.resolved_key: ResolvedKey | None = None
+        key: ApiKeySource = StaticKey(config.api_key.plain)
+        if config.api_key.is_asked_for:
+            from ddx_agent.secrets import key_of
+
+            key = self.resolved_key = key_of(config, environ)
+        self.client = IntakeClient(client_settings(config))
 
         # --- ways out -------------------------------------------------------------------------------------------------
         accounts = {signal: Account(signal) for signal in signals}
@@ -147,6 +152,8 @@ class Agent:
         # --- what is known of invocations -----------------------------------------------------------------------------
         elapsed = Elapsed(wall_clock)
         self.flusher = Flusher(self.pipelines, elapsed, self._is_in_trouble)
+        if self.resolved_key is not None:
+            self.resolved_key.on_key = self.flusher.start_in_background
         observers: list[InvocationObserver] = [self.enhanced, _FirstInvocation(self)]
         self.mode: OnDemand | Managed
         if function.is_managed:
@@ -192,6 +199,7 @@ class Agent:
                 "flushes": lambda: dict(self.flusher.counts),
                 "telemetry": lambda: {"events": self.telemetry.events, "skipped": self.telemetry.skipped},
                 "troubles": lambda: boot.troubles,
+                "api_key": lambda: self._key_state(),
             },
         )
         self.endpoints = LambdaEndpoints(
@@ -238,6 +246,11 @@ class Agent:
             version=config.general.version,
             tags=config.general.all_tags,
         )
+
+    def _key_state(self) -> str:
+        if self.resolved_key is not None:
+            return self.resolved_key.state
+        return "none" if self.config.api_key.plain is None else "from DD_API_KEY"
 
     def _is_in_trouble(self) -> bool:
         return any(fanout.is_in_trouble for fanout in self.fanouts.values())

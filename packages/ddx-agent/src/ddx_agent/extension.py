@@ -11,11 +11,12 @@ import socket
 import time
 from contextlib import suppress
 
+import msgspec
 import trio
 
 from ddx_agent.assemble import Agent, assemble
 from ddx_agent.bootstrap import Boot, bind, port_number, ports
-from ddx_agent.config import load_config
+from ddx_agent.config import Loaded, known_variables, load_config, secret_suffixes
 from ddx_agent.environment import managed_instances
 from ddx_agent.link import KeeperLink
 from ddx_agent.own_log import start_own_log
@@ -52,7 +53,7 @@ def run_agent(boot: Boot) -> int:
 
 
 async def _live(boot: Boot) -> int:
-    loaded = load_config(os.environ)
+    loaded = await _load()
     config = loaded.config
     start_own_log(config.general.log_level)
     _rebind(boot)
@@ -62,13 +63,12 @@ async def _live(boot: Boot) -> int:
         log.warning(
             "setting_ignored", about=complaint.variable, problem=complaint.problem, instead=complaint.used_instead
         )
-    if config.api_key.plain is None:
-        log.warning("api_key_missing", variable="DD_API_KEY", consequence="data waits in bounded buffers")
-
     assert boot.link is not None
     link = KeeperLink(trio.socket.from_stdlib_socket(socket.socket(fileno=os.dup(boot.link.fileno()))))
     registration = await link.registration()
     agent = assemble(config, registration, boot, link)
+    if config.api_key.plain is None and agent.resolved_key is None:
+        log.warning("api_key_missing", variable="DD_API_KEY", consequence="data waits in bounded buffers")
     spool = Spool(config.own.spool_dir, max_bytes=config.own.spool_bytes)
 
     async with trio.open_nursery() as life:
@@ -85,6 +85,8 @@ async def _live(boot: Boot) -> int:
             boot.is_serving = True
             life.start_soon(agent.flusher.serve_background)
             life.start_soon(_warm_up, agent, spool)
+            if agent.resolved_key is not None:
+                life.start_soon(agent.resolved_key.run)
             log.debug("agent_ready", ms=round((now_ns() - boot.started_ns) / ns_per_ms, 1))
             shutdown = await _run_mode(agent, link)
             agent.status.state = "stopping"
@@ -102,6 +104,21 @@ async def _live(boot: Boot) -> int:
     with trio.move_on_after(0.1, shield=True):
         await agent.aclose()
     return 0
+
+
+async def _load() -> Loaded:
+    """The configuration; what stands in secrets is asked for only by those who have such variables."""
+    loaded = load_config(os.environ)
+    if not any(name.upper().endswith(secret_suffixes) for name in os.environ):
+        return loaded
+    from ddx_agent.secrets import AwsOf, find_secret_variables, resolve_variables
+
+    wanted = find_secret_variables(os.environ, known_variables())
+    if not wanted:
+        return loaded
+    resolved = await resolve_variables(wanted, AwsOf(loaded.config, os.environ))
+    again = load_config(os.environ, file=loaded.file, secrets=resolved.values)
+    return msgspec.structs.replace(again, complaints=(*again.complaints, *resolved.complaints))
 
 
 async def _run_mode(agent: Agent, link: KeeperLink) -> Shutdown:

@@ -2,6 +2,7 @@
 
 from .complaint import Complaint
 from .load import Loaded, load_config
-from .schema import Config
+from .other_names import secret_suffixes
+from .schema import Config, known_variables
 
-__all__ = ["Complaint", "Config", "Loaded", "load_config"]
+__all__ = ["Complaint", "Config", "Loaded", "known_variables", "load_config", "secret_suffixes"]

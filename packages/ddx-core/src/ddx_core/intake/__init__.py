@@ -4,6 +4,7 @@ from .attempt import ClientSettings, Doubt
 from .client import IntakeClient, Outcome, Sent
 from .compress import Coding, Compressor
 from .fanout import EndpointQueue, Fanout, SpooledPayload, open_fanout
+from .network import Proxy, ProxyRules, TlsPolicy
 from .payload import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
 from .retry import RetryPolicy
 
@@ -20,9 +21,12 @@ __all__ = [
     "IntakeClient",
     "Outcome",
     "Payload",
+    "Proxy",
+    "ProxyRules",
     "RetryPolicy",
     "Sent",
     "SpooledPayload",
     "StaticKey",
+    "TlsPolicy",
     "open_fanout",
 ]

@@ -22,6 +22,7 @@ import anyio
 import msgspec
 
 from ..clock import WallClock, ns_per_s
+from .network import ProxyRules
 from .payload import ApiKey, Endpoint, Payload
 from .retry import parse_retry_after
 
@@ -44,12 +45,14 @@ thaw_grace_s: Final = 3.0
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`attempt_s`: seconds (of a running process) that one attempt may take. `max_connections` is for each endpoint.
 
-    `make_tls` is called at the first https URL, once.
+    `make_tls` is called at the first https URL, once. With `http2` that protocol is offered to https endpoints; plain http
+    is always HTTP/1.1.
     """
 
     attempt_s: float = 30.0
     max_connections: int = 16
-    proxy: str | None = None
+    proxies: ProxyRules = ProxyRules()
+    http2: bool = False
     make_tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
     user_agent: str = "ddx"
 
@@ -98,7 +101,7 @@ class Connections:
 
     def warm_up(self, *, tls: bool) -> None:
         """Import and build what the first request needs."""
-        self._new_transport(tls)
+        self._new_transport("https://intake" if tls else "http://intake")
 
     async def attempt(self, endpoint: Endpoint, payload: Payload, key: ApiKey, doubt: Doubt) -> Answer | Failure:
         """Send once. `doubt` is raised while, and left raised when, the payload may have arrived without an answer."""
@@ -186,7 +189,7 @@ class Connections:
                 pool = self._pools.get(base_url)
         if pool is None:
             _check(base_url)
-            pool = self._pools[base_url] = _Pool(self._new_transport(base_url.startswith("https:")), self._wall_clock())
+            pool = self._pools[base_url] = _Pool(self._new_transport(base_url), self._wall_clock())
         return pool
 
     def _retire(self, base_url: str, pool: _Pool) -> None:
@@ -205,17 +208,20 @@ class Connections:
             if pool.is_retired and not pool.in_flight:
                 await pool.transport.aclose()
 
-    def _new_transport(self, tls: bool) -> httpx.AsyncHTTPTransport:
+    def _new_transport(self, base_url: str) -> httpx.AsyncHTTPTransport:
         import httpx
 
         settings = self._settings
+        tls = base_url.startswith("https:")
+        proxy = settings.proxies.proxy_for(base_url)
         context = self._tls.get(tls)
         if context is None:
             # For plain http no certificate store is loaded: that costs 20 ms and some MiB.
             context = self._tls[tls] = settings.make_tls() if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return httpx.AsyncHTTPTransport(
             verify=context,
-            proxy=settings.proxy if tls else None,
+            proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.auth),
+            http2=settings.http2 and tls,
             trust_env=False,
             limits=httpx.Limits(
                 max_connections=settings.max_connections,

@@ -37,3 +37,8 @@ class ApiKeySettings(Section):
         "DD_LAMBDA_FIPS_MODE", default=None, parser=parse.boolean,
         about="Use the FIPS endpoints of AWS; on in `us-gov-*` regions unless set.",
     )  # fmt: skip
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether the key is had by asking somebody: AWS, or Datadog in the role's name."""
+        return any(each is not None for each in (self.org_uuid, self.kms, self.secret_arn, self.ssm_arn))

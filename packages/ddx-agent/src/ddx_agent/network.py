@@ -1,0 +1,46 @@
+"""The network settings as the intake client takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ddx_agent import version
+from ddx_agent.config import Config
+from ddx_core import log
+from ddx_core.intake import ClientSettings, ProxyRules, TlsPolicy
+
+if TYPE_CHECKING:
+    import ssl
+
+
+def client_settings(config: Config) -> ClientSettings:
+    network = config.network
+    return ClientSettings(
+        attempt_s=network.flush_timeout_s,
+        proxies=proxy_rules(config),
+        http2=network.http_protocol == "auto",
+        make_tls=lambda: make_tls(config),
+        user_agent=f"ddx/{version}",
+    )
+
+
+def proxy_rules(config: Config) -> ProxyRules:
+    network = config.network
+    return ProxyRules(
+        https=network.proxy_https, http=network.proxy_http, no_proxy=(*network.no_proxy, *network.shared_no_proxy)
+    )
+
+
+def make_tls(config: Config) -> ssl.SSLContext:
+    """Never fails: a certificate file that cannot be used is told, and left aside."""
+    network = config.network
+    policy = TlsPolicy(
+        cert_file=network.tls_cert_file, verify=not network.skip_ssl_validation, min_version=network.min_tls_version
+    )
+    try:
+        return policy.make_context()
+    except (OSError, ValueError) as error:
+        log.warning(
+            "setting_ignored", about="DD_TLS_CERT_FILE", problem=str(error), instead="the system's certificates"
+        )
+        return policy.without_cert_file().make_context()

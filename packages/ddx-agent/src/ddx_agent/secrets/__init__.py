@@ -1,0 +1,20 @@
+"""Settings that come from AWS: the API key, kept fresh, and any variable that is given as a secret's name or a ciphertext.
+
+Imported by those alone who have such settings.
+"""
+
+from .aws_of import AwsOf
+from .resolved_key import KeySource, ResolvedKey
+from .sources import key_of
+from .variables import Resolved, SecretVariable, find_secret_variables, resolve_variables
+
+__all__ = [
+    "AwsOf",
+    "KeySource",
+    "Resolved",
+    "ResolvedKey",
+    "SecretVariable",
+    "find_secret_variables",
+    "key_of",
+    "resolve_variables",
+]
