@@ -16,12 +16,20 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import bench_cold_start, bench_dogstatsd, bench_invocations, bench_logs, bench_traces
+from benchmarks import (
+    bench_cold_start,
+    bench_configuration,
+    bench_dogstatsd,
+    bench_invocations,
+    bench_logs,
+    bench_traces,
+)
 from benchmarks.peer import find_peer
 from benchmarks.table import Options, Table, as_markdown, as_text
 
 benchmarks: dict[str, Callable[[Options], list[Table]]] = {
     "cold-start": bench_cold_start.tables,
+    "configuration": bench_configuration.tables,
     "invocations": bench_invocations.tables,
     "dogstatsd": bench_dogstatsd.tables,
     "traces": bench_traces.tables,

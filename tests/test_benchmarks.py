@@ -36,6 +36,12 @@ def test_cold_start_and_invocations_are_measured_on_the_real_extension() -> None
     assert rows["POST /v0.4/traces, median"]["ours"] > 0
 
 
+def test_reading_the_configuration_is_measured() -> None:
+    (table,) = run_quickly("configuration")["tables"]
+    assert all(row["ours"] > 0 for row in table["rows"])
+    assert [row["target"] for row in table["rows"]] == [None, 60, 60, 60]
+
+
 def test_log_steps_are_measured() -> None:
     (table,) = run_quickly("logs")["tables"]
     assert all(row["ours"] >= 0 for row in table["rows"])
