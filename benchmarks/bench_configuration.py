@@ -39,7 +39,12 @@ many_settings = {
     "DD_FLUSH_TIMEOUT": "not a number",
 }
 
-file_text = "site: us5.datadoghq.com\ntags: [team:web, owner:me]\nlogs_config: {compression_level: 6}\napm_config: {compression_level: 6}\n"
+file_text = """
+site: us5.datadoghq.com
+tags: [team:web, owner:me]
+logs_config: {compression_level: 6}
+apm_config: {compression_level: 6}
+"""
 
 
 def tables(options: Options) -> list[Table]:

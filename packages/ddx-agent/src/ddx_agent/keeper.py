@@ -239,6 +239,9 @@ class Keeper:
                 self._identifier = identifier
                 self._registration = identifier.encode() + b"\0" + answer.body
                 return True
+            if answer.status == 200:
+                reason = "its answer has no Lambda-Extension-Identifier"
+                continue
             reason = f"status {answer.status}: {answer.body[:300].decode('utf-8', 'replace').strip()}"
             if 400 <= answer.status < 500:
                 break
@@ -299,7 +302,8 @@ class Keeper:
     def _event(self, body: bytes) -> None:
         deadline_ms = _number_in(body, b'"deadlineMs"')
         if b'"SHUTDOWN"' in body:
-            self._exit_by_ms = deadline_ms or _now_ms() + 2000
+            # However late it comes: a moment for the accounts, which Lambda grants or does not.
+            self._exit_by_ms = max(deadline_ms or _now_ms() + 2000, _now_ms() + 250)
             self._send_to_agent(b"E" + body)
             return
         if self._link is None or self._is_idle:

@@ -159,7 +159,11 @@ class OnDemand:
         if not await self._see_end_of(invocation):
             self._ends.was_missed()
             self._flusher.start_in_background()
-            log.debug("end_of_invocation_not_seen", request_id=invocation.request_id)
+            log.warning(
+                "end_of_invocation_not_seen",
+                request_id=invocation.request_id,
+                consequence="data leaves during the next invocations, which are not waited for",
+            )
             return
         self._ends.was_seen()
         ended = trio.current_time()
