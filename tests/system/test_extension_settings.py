@@ -1,0 +1,120 @@
+"""Settings that decide where data goes, with the real extension: every endpoint gets everything, under its own key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ddx_agent.local.intake.keys import key_end
+from ddx_agent.testing import Intake, hang, open_intake, status
+from tests.support.extension_world import World, api_key, open_world
+
+pytestmark = pytest.mark.system
+
+other_key = "f" * 32
+
+
+async def tell(world: World, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        await world.tell(f"i{number}", lines=5, metrics=20, spans=10)
+
+
+def assert_all_of(intake: Intake, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        assert len(intake.store.logs(contains=f"i{number} line")) == 5
+    assert len(intake.store.spans(name="work")) == 10 * len(numbers)
+    counts = [
+        sum(each.sketch.cnt for each in intake.store.sketches(name=f"i{number}.values") if each.sketch)
+        for number in numbers
+    ]
+    assert counts == [20] * len(numbers)
+
+
+def everything_also_to(url: str) -> dict[str, str]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return {
+        "DD_ADDITIONAL_ENDPOINTS": json.dumps({url: [other_key]}),
+        "DD_APM_ADDITIONAL_ENDPOINTS": json.dumps({url: [other_key]}),
+        "DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS": json.dumps(
+            [{"api_key": other_key, "Host": host, "Port": int(port), "use_ssl": False}]
+        ),
+    }
+
+
+async def test_everything_is_shipped_to_both_with_the_key_of_each(tmp_path: Path) -> None:
+    async with open_intake() as second, open_world(tmp_path, settings=everything_also_to(second.url)) as world:
+        await tell(world, range(3))
+        await world.end()
+        assert_all_of(world.intake, range(3))
+        assert_all_of(second, range(3))
+        world.assert_everything_arrived_once()
+        assert {each.key_end for each in world.intake.store.requests()} == {key_end(api_key)}
+        assert {each.key_end for each in second.store.requests()} == {key_end(other_key)}
+
+
+@pytest.mark.parametrize("trouble", [hang, status(503)], ids=["hangs", "503"])
+async def test_one_endpoint_in_trouble_neither_delays_nor_loses_the_others_data(
+    tmp_path: Path, trouble: object
+) -> None:
+    async with open_intake() as second, open_world(tmp_path, settings=everything_also_to(second.url)) as world:
+        second.script.replace([trouble] * 200)
+        await tell(world, range(5))
+        assert_all_of(world.intake, range(5))
+        second.script.clear()
+        await tell(world, [5])
+        await world.end()
+        assert_all_of(world.intake, range(6))
+        assert_all_of(second, range(6))
+        world.assert_everything_arrived_once()
+
+
+async def test_settings_come_from_datadog_yaml(tmp_path: Path) -> None:
+    async with open_intake() as second:
+        (tmp_path / "datadog.yaml").write_text(
+            f"env: from-the-file\nversion: 1.10\ntags: [team:web]\nadditional_endpoints: {{'{second.url}': [{other_key}]}}\n"
+        )
+        settings = {"DD_CONFIG_FILE": str(tmp_path / "datadog.yaml"), "DD_ENV": "from-the-environment"}
+        async with open_world(tmp_path, settings=settings) as world:
+            await tell(world, [0])
+            await world.end()
+            (line, *_) = world.intake.store.logs(contains="i0 line")
+            assert {"env:from-the-environment", "version:1.10", "team:web"} <= set(line.tags)
+            assert second.store.sketches(name="i0.values")
+            assert not second.store.logs()
+
+
+async def test_an_observability_pipelines_worker_gets_the_logs_and_nothing_else(tmp_path: Path) -> None:
+    async with open_intake() as worker:
+        settings = {
+            "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED": "true",
+            "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL": f"{worker.url}/api/v2/logs",
+        }
+        async with open_world(tmp_path, settings=settings) as world:
+            await tell(world, [0])
+            await world.end()
+            assert len(worker.store.logs(contains="i0 line")) == 5
+            assert {each.encoding for each in worker.store.requests()} == {"identity"}
+            assert not world.intake.store.logs()
+            assert world.intake.store.spans(name="work")
+
+
+async def test_nothing_in_the_settings_stops_the_function(tmp_path: Path) -> None:
+    settings = {
+        "DD_SITE": "no site!",
+        "DD_LOGS_CONFIG_PROCESSING_RULES": "][",
+        "DD_ADDITIONAL_ENDPOINTS": '{"ftp://x": ["k"], "http://127.0.0.1:1": 5}',
+        "DD_TLS_CERT_FILE": "/nowhere.pem",
+        "DD_CONFIG_FILE": "/proc/self/mem",
+        "DD_FLUSH_TIMEOUT": "-1",
+        "DD_TAGS": "\udcff:\udcfe",
+        "DD_PROXY_HTTPS": "::::",
+        "DD_SERVERLESS_FLUSH_STRATEGY": "end",
+    }
+    async with open_world(tmp_path, settings=settings) as world:
+        await tell(world, range(2))
+        await world.end()
+        assert_all_of(world.intake, range(2))
+        world.assert_everything_arrived_once()
