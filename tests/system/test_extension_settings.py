@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ddx_agent.local.intake.keys import key_end
-from ddx_agent.testing import Intake, hang, open_intake, status
+from ddx_agent.testing import Answer, Intake, hang, open_intake, status
 from tests.support.extension_world import World, api_key, open_world
 
 pytestmark = pytest.mark.system
@@ -57,7 +57,7 @@ async def test_everything_is_shipped_to_both_with_the_key_of_each(tmp_path: Path
 
 @pytest.mark.parametrize("trouble", [hang, status(503)], ids=["hangs", "503"])
 async def test_one_endpoint_in_trouble_neither_delays_nor_loses_the_others_data(
-    tmp_path: Path, trouble: object
+    tmp_path: Path, trouble: Answer
 ) -> None:
     async with open_intake() as second, open_world(tmp_path, settings=everything_also_to(second.url)) as world:
         second.script.replace([trouble] * 200)
