@@ -111,6 +111,7 @@ async def test_nothing_in_the_settings_stops_the_function(tmp_path: Path) -> Non
         "DD_FLUSH_TIMEOUT": "-1",
         "DD_TAGS": "\udcff:\udcfe",
         "DD_PROXY_HTTPS": "::::",
+        "DD_STIE": "datadoghq.eu",
         "DD_SERVERLESS_FLUSH_STRATEGY": "end",
     }
     async with open_world(tmp_path, settings=settings) as world:

@@ -16,7 +16,7 @@ import trio
 
 from ddx_agent.assemble import Agent, assemble
 from ddx_agent.bootstrap import Boot, bind, port_number, ports
-from ddx_agent.config import Loaded, known_variables, load_config, secret_suffixes
+from ddx_agent.config import Loaded, judge_names, known_variables, load_config, read_environment, secret_suffixes
 from ddx_agent.environment import managed_instances
 from ddx_agent.link import KeeperLink
 from ddx_agent.own_log import start_own_log
@@ -164,9 +164,15 @@ async def _warm_up(agent: Agent, spool: Spool) -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    _tell_names_without_effect()
     restored = queue_spooled(spool, agent.fanouts)
     if restored.items:
         log.info("spool_restored", items=restored.items, bytes=restored.bytes)
+
+
+def _tell_names_without_effect() -> None:
+    for complaint in judge_names(read_environment(os.environ), known_variables()):
+        log.info("setting_without_effect", about=complaint.variable, reason=complaint.problem)
 
 
 def _rebind(boot: Boot) -> None:

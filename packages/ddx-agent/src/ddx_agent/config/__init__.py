@@ -1,8 +1,18 @@
 """Settings: the only place that reads them."""
 
 from .complaint import Complaint
+from .environment import read_environment
 from .load import Loaded, load_config
-from .other_names import secret_suffixes
+from .other_names import judge_names, secret_suffixes
 from .schema import Config, known_variables
 
-__all__ = ["Complaint", "Config", "Loaded", "known_variables", "load_config", "secret_suffixes"]
+__all__ = [
+    "Complaint",
+    "Config",
+    "Loaded",
+    "judge_names",
+    "known_variables",
+    "load_config",
+    "read_environment",
+    "secret_suffixes",
+]
