@@ -136,6 +136,23 @@ async def test_a_refused_key_is_renewed_once(autojump_clock: trio.testing.MockCl
         assert vault.calls == 3
 
 
+async def test_signals_that_are_refused_at_once_all_get_the_new_key(autojump_clock: trio.testing.MockClock) -> None:
+    vault = Vault("old", 0.5, "new")
+    answers: list[bool] = []
+    async with running([vault]) as key:
+        old = await key.get()
+        assert old is not None
+
+        async def signal() -> None:
+            answers.append(await key.refused(old))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(signal)
+        assert answers == [True] * 4
+        assert vault.calls == 2
+
+
 async def test_a_refused_key_that_stays_the_same_is_no_other_key(autojump_clock: trio.testing.MockClock) -> None:
     async with running([Vault("same")]) as key:
         same = await key.get()

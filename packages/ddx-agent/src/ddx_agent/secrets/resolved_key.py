@@ -73,16 +73,17 @@ class ResolvedKey:
         return self._key
 
     async def refused(self, key: ApiKey) -> bool:
-        if key != self._key:
-            return self._key is not None
-        now = self._wall_clock()
-        if self._refused_ns is not None and now - self._refused_ns < shortest_renewal_s * ns_per_s:
-            return False
-        self._refused_ns = now
-        self._ask()
-        with trio.move_on_after(renewal_wait_s):
-            await self._settled.wait()
-        return self._key != key
+        if key == self._key:
+            # All signals are refused at the same time: the first one has it renewed, and all wait for that.
+            if not self._wanted.is_set():
+                now = self._wall_clock()
+                if self._refused_ns is not None and now - self._refused_ns < shortest_renewal_s * ns_per_s:
+                    return False
+                self._refused_ns = now
+                self._ask()
+            with trio.move_on_after(renewal_wait_s):
+                await self._settled.wait()
+        return self._key is not None and key != self._key
 
     async def run(self) -> None:
         """Resolve whenever it is wanted, until cancelled; a failure is tried again after a growing pause."""
