@@ -21,10 +21,12 @@ api_key = "0123456789abcdef0123456789abcdef"
 class World:
     """`ports` by purpose: lifecycle, statsd, traces, telemetry."""
 
-    def __init__(self, local: Local, ports: dict[str, int]) -> None:
+    def __init__(self, local: Local, ports: dict[str, int], said: list[str]) -> None:
         self.platform = local.platform
         self.intake = local.intake
         self.ports = ports
+        self.said = said
+        """What the sandbox's processes wrote."""
         self._local = local
 
     async def tell(self, id: str, **event: Any) -> Any:
@@ -86,14 +88,21 @@ async def open_world(
         "DDX_SPOOL_DIR": str(folder / "spool"),
         **(settings or {}),
     }
+    said: list[str] = []
     with trio.fail_after(60):
         async with open_local(
-            function, ports=free, extension_environment=own, faults=faults, freeze=freeze, cpu_share=False
+            function,
+            ports=free,
+            extension_environment=own,
+            faults=faults,
+            freeze=freeze,
+            cpu_share=False,
+            on_line=lambda source, line: said.append(f"{source}: {line}"),
         ) as local:
             # Nothing listens before the first invocation.
             holders = [_hold(ports[purpose], is_datagram=purpose == "statsd") for purpose in taken]
             try:
-                yield World(local, ports)
+                yield World(local, ports, said)
             finally:
                 for holder in holders:
                     holder.close()

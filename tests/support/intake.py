@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import trio
@@ -77,8 +77,12 @@ class ScriptedIntake:
         return self
 
 
+class Served(Protocol):
+    async def start(self, nursery: trio.Nursery) -> object: ...
+
+
 @contextmanager
-def intake_in_a_thread(*intakes: ScriptedIntake) -> Generator[None]:
+def intake_in_a_thread(*intakes: Served) -> Generator[None]:
     """Serve from a Trio of its own, so that the test itself can run on asyncio."""
     if not intakes:
         yield
@@ -112,7 +116,7 @@ def intake_in_a_thread(*intakes: ScriptedIntake) -> Generator[None]:
         thread.join(10)
 
 
-def run_on(backend: str, scenario: Callable[[], Awaitable[Any]], *intakes: ScriptedIntake) -> Any:
+def run_on(backend: str, scenario: Callable[[], Awaitable[Any]], *intakes: Served) -> Any:
     """The scenario on Trio or asyncio, for at most 20 s, with the intakes in a thread of their own."""
 
     async def main() -> Any:

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
+from ddx_core.intake import load_httpx
+
 from .errors import AwsError
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class HttpClient:
 
     async def call(self, what: str, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """The answer whatever its status. Raises AwsError, naming `what` and the host, when there is none."""
+        load_httpx(http2=False)
         import httpx
 
         host = urlsplit(url).hostname

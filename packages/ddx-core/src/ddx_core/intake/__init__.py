@@ -1,11 +1,12 @@
 """Delivery to intakes: retrying, dual-shipping, bounded. Runs on Trio and on asyncio."""
 
-from .attempt import ClientSettings, Doubt
+from .attempt import ClientSettings, load_httpx
 from .client import IntakeClient, Outcome, Sent
 from .compress import Coding, Compressor
 from .fanout import EndpointQueue, Fanout, SpooledPayload, open_fanout
-from .network import Proxy, ProxyRules, TlsPolicy
+from .network import Proxy, ProxyRules, TlsPolicy, parse_no_proxy
 from .payload import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
+from .progress import Doubt
 from .retry import RetryPolicy
 
 __all__ = [
@@ -28,5 +29,7 @@ __all__ = [
     "SpooledPayload",
     "StaticKey",
     "TlsPolicy",
+    "load_httpx",
     "open_fanout",
+    "parse_no_proxy",
 ]

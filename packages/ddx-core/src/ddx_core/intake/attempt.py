@@ -12,9 +12,11 @@ Rules of this file:
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -22,8 +24,9 @@ import anyio
 import msgspec
 
 from ..clock import WallClock, ns_per_s
-from .network import ProxyRules
+from .network import Proxy, ProxyRules, TlsPolicy
 from .payload import ApiKey, Endpoint, Payload
+from .progress import Answer, Doubt, Failure, Progress
 from .retry import parse_retry_after
 
 if TYPE_CHECKING:
@@ -53,34 +56,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int = 16
     proxies: ProxyRules = ProxyRules()
     http2: bool = False
-    make_tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    make_tls: Callable[[], ssl.SSLContext] = TlsPolicy().make_context
     user_agent: str = "ddx"
-
-
-class Doubt:
-    """Whether an earlier attempt of a payload may have arrived. Kept up to date while a send runs, so that a cancelled
-    caller knows it as well."""
-
-    __slots__ = ("maybe_delivered",)
-
-    def __init__(self, maybe_delivered: bool = False) -> None:
-        self.maybe_delivered = maybe_delivered
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The intake's word. `detail` is the beginning of the body, on one line."""
-
-    status: int
-    retry_after_s: float | None
-    detail: str
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """No answer. `stale`: a kept connection had died meanwhile. `hopeless`: the next attempt would fail in the same way."""
-
-    reason: str
-    stale: bool = False
-    hopeless: bool = False
 
 
 class Connections:
@@ -101,52 +78,65 @@ class Connections:
 
     def warm_up(self, *, tls: bool) -> None:
         """Import and build what the first request needs."""
+        load_httpx(http2=self._settings.http2)
         self._new_transport("https://intake" if tls else "http://intake")
 
     async def attempt(self, endpoint: Endpoint, payload: Payload, key: ApiKey, doubt: Doubt) -> Answer | Failure:
         """Send once. `doubt` is raised while, and left raised when, the payload may have arrived without an answer."""
+        load_httpx(http2=self._settings.http2)
         import httpx
 
         try:
             pool = await self._pool(endpoint.base_url)
         except (OSError, ValueError, httpx.InvalidURL) as error:
-            return Failure(f"cannot prepare a connection: {_describe(error)}", hopeless=True)
-        progress = _Progress(doubt)
+            return Failure(f"cannot prepare a connection: {type(error).__name__} {error}", hopeless=True)
+        progress = Progress(doubt, pool.count_opened)
+        opened_before = pool.opened
         pool.in_flight += 1
         try:
             async with _running_time_limit(self._settings.attempt_s, self._wall_clock) as limit:
                 await self._exchange(pool, endpoint, payload, key, progress)
                 progress.is_settled = True
             if progress.answer is not None:
-                return progress.answer
+                return _judge_proxy(progress.answer, endpoint, pool.proxy)
             if limit.thawed:
                 return Failure("the connection died in a freeze", stale=True)
-            return Failure(f"no answer within {self._settings.attempt_s:g} s")
-        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
-            # Their texts may quote a header, the API key among them.
-            progress.is_settled = True
-            return Failure(
-                f"the request cannot be made: {type(error).__name__}; check the URL and the key", hopeless=True
-            )
-        except httpx.TransportError as error:
-            progress.is_settled = True
-            if not progress.body_sent:
-                progress.take_doubt_back()  # an incomplete body cannot have been accepted
-            return Failure(_describe(error), stale=progress.on_kept_connection)
+            return Failure(f"no answer{progress.waiting_for(pool.proxy)} within {self._settings.attempt_s:g} s")
+        except Exception as error:
+            if progress.answer is not None and _is_of_the_network(error):
+                progress.is_settled = True  # only what came after the status went wrong
+                return _judge_proxy(progress.answer, endpoint, pool.proxy)
+            # With HTTP/2 whatever the peer does wrong is called a LocalProtocolError.
+            if isinstance(error, httpx.TransportError) and (
+                progress.is_http2 or not isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
+            ):
+                host = pool.url(endpoint.base_url).host
+                was_opened = pool.opened > opened_before
+                return progress.failed(error, host=host, proxy=pool.proxy, was_opened=was_opened)
+            if isinstance(error, httpx.TransportError | httpx.InvalidURL | ValueError):
+                # Their texts may quote a header, the API key among them.
+                progress.is_settled = True
+                return Failure(
+                    f"the request cannot be made: {type(error).__name__}; check the URL and the key", hopeless=True
+                )
+            raise
         finally:
             pool.in_flight -= 1
             pool.last_used_ns = self._wall_clock()
-            if not progress.is_settled:
-                # An attempt that was cut off may leave a connection that its pool takes for busy for ever.
+            if not progress.is_settled or progress.half_open is not None or progress.left_data_unread:
+                # An attempt that was cut off may leave a connection that its pool takes for busy for ever, and so does a
+                # TLS handshake that fails behind a proxy.
                 self._retire(endpoint.base_url, pool)
             await self._close_if_unused(pool, progress)
 
     async def _exchange(
-        self, pool: _Pool, endpoint: Endpoint, payload: Payload, key: ApiKey, progress: _Progress
+        self, pool: _Pool, endpoint: Endpoint, payload: Payload, key: ApiKey, progress: Progress
     ) -> None:
         import httpx
 
         url = pool.url(endpoint.url(payload))
+        if not (key.value.isascii() and key.value.isprintable()):
+            raise ValueError  # h2 would send it all the same, with its line breaks
         request = httpx.Request(
             "POST",
             url,
@@ -189,7 +179,7 @@ class Connections:
                 pool = self._pools.get(base_url)
         if pool is None:
             _check(base_url)
-            pool = self._pools[base_url] = _Pool(self._new_transport(base_url), self._wall_clock())
+            pool = self._pools[base_url] = _Pool(*self._new_transport(base_url), self._wall_clock())
         return pool
 
     def _retire(self, base_url: str, pool: _Pool) -> None:
@@ -198,7 +188,7 @@ class Connections:
         if self._pools.get(base_url) is pool:
             del self._pools[base_url]
 
-    async def _close_if_unused(self, pool: _Pool, progress: _Progress) -> None:
+    async def _close_if_unused(self, pool: _Pool, progress: Progress) -> None:
         stream = progress.half_open
         if stream is None and not (pool.is_retired and not pool.in_flight):
             return
@@ -208,20 +198,22 @@ class Connections:
             if pool.is_retired and not pool.in_flight:
                 await pool.transport.aclose()
 
-    def _new_transport(self, base_url: str) -> httpx.AsyncHTTPTransport:
+    def _new_transport(self, base_url: str) -> tuple[httpx.AsyncHTTPTransport, Proxy | None]:
         import httpx
 
         settings = self._settings
         tls = base_url.startswith("https:")
         proxy = settings.proxies.proxy_for(base_url)
-        context = self._tls.get(tls)
-        if context is None:
-            # For plain http no certificate store is loaded: that costs 20 ms and some MiB.
-            context = self._tls[tls] = settings.make_tls() if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return httpx.AsyncHTTPTransport(
+        context = self._tls_context(tls or (proxy is not None and proxy.scheme == "https"))
+        http2 = settings.http2 and tls
+        if http2:
+            from .http2 import prepare_http2
+
+            http2 = prepare_http2()
+        transport = httpx.AsyncHTTPTransport(
             verify=context,
-            proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.auth),
-            http2=settings.http2 and tls,
+            proxy=None if proxy is None else _for_httpx(proxy, context, settings),
+            http2=http2,
             trust_env=False,
             limits=httpx.Limits(
                 max_connections=settings.max_connections,
@@ -229,17 +221,32 @@ class Connections:
                 keepalive_expiry=idle_limit_s,
             ),
         )
+        return transport, proxy
+
+    def _tls_context(self, is_used: bool) -> ssl.SSLContext:
+        context = self._tls.get(is_used)
+        if context is None:
+            # For plain http no certificate store is loaded: that costs 20 ms and some MiB.
+            context = self._settings.make_tls() if is_used else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._tls[is_used] = context
+        return context
 
 
 class _Pool:
-    __slots__ = ("_urls", "in_flight", "is_retired", "last_used_ns", "transport")
+    __slots__ = ("_urls", "in_flight", "is_retired", "last_used_ns", "opened", "proxy", "transport")
 
-    def __init__(self, transport: httpx.AsyncHTTPTransport, now_ns: int) -> None:
+    def __init__(self, transport: httpx.AsyncHTTPTransport, proxy: Proxy | None, now_ns: int) -> None:
         self.transport = transport
+        self.proxy = proxy
+        self.opened = 0
         self._urls: dict[str, httpx.URL] = {}
         self.in_flight = 0
         self.is_retired = False
         self.last_used_ns = now_ns
+
+    def count_opened(self) -> None:
+        """A TLS connection stands, which all streams of HTTP/2 are to share."""
+        self.opened += 1
 
     def url(self, text: str) -> httpx.URL:
         """Parsed once: an endpoint has a handful of paths."""
@@ -249,6 +256,40 @@ class _Pool:
 
             parsed = self._urls[text] = httpx.URL(text)
         return parsed
+
+
+def load_httpx(*, http2: bool) -> None:
+    """Import httpx and what it needs; without `http2` not h2, which httpcore imports wherever it finds it."""
+    if not http2 and "httpcore" not in sys.modules and "h2" not in sys.modules:
+        modules: dict[str, Any] = sys.modules
+        modules["h2"] = None
+        try:
+            import_module("httpcore")
+        finally:
+            del modules["h2"]
+    import_module("httpcore")
+    import_module("httpx")
+
+
+def _for_httpx(proxy: Proxy, tls: ssl.SSLContext, settings: ClientSettings) -> httpx.Proxy:
+    import httpx
+
+    return httpx.Proxy(
+        proxy.url,
+        auth=proxy.auth,
+        headers={"User-Agent": settings.user_agent},
+        ssl_context=tls if proxy.scheme == "https" else None,
+    )
+
+
+def _judge_proxy(answer: Answer, endpoint: Endpoint, proxy: Proxy | None) -> Answer | Failure:
+    """407 to a request that was not tunnelled is the proxy's word: the payload is not refused by anybody who knows it."""
+    if proxy is not None and answer.status == 407 and endpoint.base_url.startswith("http:"):
+        return Failure(
+            f"the proxy {proxy.address} refused: 407; check the user and the password of the proxy (DD_PROXY_HTTP)",
+            hopeless=True,
+        )
+    return answer
 
 
 def _check(base_url: str) -> None:
@@ -289,64 +330,6 @@ class _Once:
         return body
 
 
-class _Progress:
-    """How far one attempt came, from httpcore's trace events."""
-
-    __slots__ = (
-        "_connected",
-        "_doubt",
-        "_had_doubt",
-        "_is_connect",
-        "_stream",
-        "answer",
-        "body_sent",
-        "half_open",
-        "is_settled",
-    )
-
-    def __init__(self, doubt: Doubt) -> None:
-        self._doubt = doubt
-        self._had_doubt = doubt.maybe_delivered
-        self._is_connect = False
-        self._stream: Any = None
-        self.half_open: Any = None
-        """A connection whose TLS handshake has begun and not ended: httpcore does not close it when cancelled there."""
-        self._connected = False
-        self.body_sent = False
-        self.answer: Answer | None = None
-        self.is_settled = False
-        """The exchange was not cut off: its connection is back in the pool, or closed."""
-
-    @property
-    def on_kept_connection(self) -> bool:
-        return not self._connected
-
-    def take_doubt_back(self) -> None:
-        """This attempt has delivered nothing, for certain."""
-        self._doubt.maybe_delivered = self._had_doubt
-
-    async def trace(self, event: str, info: dict[str, Any]) -> None:
-        _, _, step = event.partition(".")
-        match step:
-            case "connect_tcp.started":
-                self._connected = True
-            case "connect_tcp.complete":
-                self._stream = info["return_value"]
-            case "start_tls.started":
-                self.half_open = self._stream
-            case "start_tls.complete":
-                self.half_open = None
-            case "send_request_headers.started":
-                # Asking a proxy for a tunnel is an exchange of its own, which delivers nothing.
-                self._is_connect = info["request"].method == b"CONNECT"
-            case "send_request_body.started" if not self._is_connect:
-                self._doubt.maybe_delivered = True
-            case "send_request_body.complete" if not self._is_connect:
-                self.body_sent = True
-            case _:
-                pass
-
-
 class _Limit:
     __slots__ = ("thawed",)
 
@@ -381,14 +364,13 @@ async def _running_time_limit(seconds: float, wall_clock: WallClock) -> AsyncGen
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failures:
         if len(failures.exceptions) == 1:
-            raise failures.exceptions[0] from None
+            failure = failures.exceptions[0]
+            raise failure from failure.__cause__
         raise
 
 
 async def _read_bounded(response: httpx.Response) -> str:
     """The beginning of the answer's body, as one line for a log. What comes late, cut off or without end is let go."""
-    import httpx
-
     text = b""
     size = 0
     with anyio.move_on_after(_seconds_for_body()) as scope:
@@ -399,15 +381,17 @@ async def _read_bounded(response: httpx.Response) -> str:
                 if size > max_answer_bytes:
                     # Leaving the loop would abandon four nested generators; the next read ends them all instead.
                     scope.cancel()
-        except httpx.TransportError:
-            pass
+        except Exception as error:
+            if not _is_of_the_network(error):
+                raise
     return text.decode("utf-8", "replace").replace("\n", " ").strip()
+
+
+def _is_of_the_network(error: Exception) -> bool:
+    """In the midst of an HTTP/2 body httpx lets errors of the libraries beneath it pass."""
+    return type(error).__module__.partition(".")[0] in ("httpx", "httpcore", "h2")
 
 
 def _seconds_for_body() -> float:
     """Less than the caller's deadline leaves: to be cut off here would hide a status that is known already."""
     return min(answer_body_s, max(0.0, (anyio.current_effective_deadline() - anyio.current_time()) / 2))
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__} {error}".strip()

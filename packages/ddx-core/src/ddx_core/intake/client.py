@@ -19,8 +19,9 @@ import msgspec
 from .. import log
 from ..clock import WallClock, now_ns
 from ..errors import Unavailable
-from .attempt import Answer, ClientSettings, Connections, Doubt, Failure
+from .attempt import ClientSettings, Connections
 from .payload import Endpoint, Payload
+from .progress import Answer, Doubt, Failure
 from .retry import RetryPolicy, Verdict, judge
 
 

@@ -20,10 +20,10 @@ from ..buffer import BoundedBuffer, WhenFull
 from ..clock import ns_per_s
 from ..errors import Unavailable
 from ..stats import Account
-from .attempt import Doubt
 from .breaker import Breaker
 from .client import IntakeClient, Outcome
 from .payload import Endpoint, Payload
+from .progress import Doubt
 
 parallel_sends: Final = 4
 fair_chance_s: Final = 0.2

@@ -26,9 +26,10 @@ class Proxy:
 
     def __init__(self, text: str) -> None:
         """`user:password@host:port` with `http://` or `https://` before it, or nothing. Raises ValueError for what is none."""
-        scheme, separator, rest = text.strip().rpartition("://") if "@" not in text else text.strip().partition("://")
-        if not separator:
-            scheme, rest = "http", text.strip()
+        text = text.strip()
+        scheme, separator, rest = text.partition("://")
+        if not separator or not scheme.isalnum():
+            scheme, rest = "http", text
         self.scheme: str = scheme.lower()
         if self.scheme not in _default_ports:
             raise ValueError("a proxy is http://host:port or https://host:port; other protocols are not supported")
@@ -224,11 +225,11 @@ def _has_hashed_certificates() -> bool:
     import os
     import ssl
 
-    folder: str | None = ssl.get_default_verify_paths().capath
     try:
-        return folder is not None and any(name[8:9] == "." and name[9:].isdigit() for name in os.listdir(folder))
+        names = os.listdir(ssl.get_default_verify_paths().capath or "")
     except OSError:
         return False
+    return any(name[8:9] == "." and name[9:].isdigit() for name in names)
 
 
 def _proxy(text: str | None, kind: str) -> Proxy | None:
