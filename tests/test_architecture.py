@@ -18,7 +18,7 @@ packages = root / "packages"
 # Who may import whom, besides itself and the standard library.
 allowed = {
     "ddx_core": {"trio", "anyio", "httpx", "h11", "msgspec", "zstandard", "google"},
-    "ddx_logs": {"ddx_core", "trio", "msgspec"},
+    "ddx_logs": {"ddx_core", "trio", "msgspec", "re2"},
     "ddx_metrics": {"ddx_core", "trio", "msgspec", "google"},
     "ddx_traces": {"ddx_core", "trio", "msgspec", "google", "zstandard"},
     "ddx_agent": {
@@ -56,6 +56,8 @@ may_import_trio = {
     "ddx_agent/modes/managed.py",
     "ddx_agent/modes/on_demand.py",
     "ddx_agent/aws/transport.py",
+    "ddx_agent/doctor/ask.py",
+    "ddx_agent/doctor/reach.py",
     "ddx_agent/secrets/resolved_key.py",
     "ddx_agent/secrets/variables.py",
     "ddx_agent/testing.py",
@@ -65,6 +67,7 @@ only_in_one_place = {
     "httpx": {"ddx_core/intake/attempt.py", "ddx_agent/aws/transport.py"},
     "h11": {"ddx_core/http/connection.py"},
     "pydantic": {"ddx_agent/config/model.py"},
+    "re2": {"ddx_logs/matcher.py"},
     "yaml": {"ddx_agent/config/file.py"},
 }
 # The local platform is a program for laptops, not a part of the extension: its servers may use what they need.
@@ -80,6 +83,8 @@ may_catch_everything = {
     "ddx_core/lifecycle/telemetry.py",
     "ddx_core/pipeline.py",
     "ddx_metrics/dogstatsd/ingest.py",
+    "ddx_agent/doctor/ask.py",
+    "ddx_agent/doctor/examine.py",
     "ddx_agent/extension.py",
     "ddx_agent/keeper.py",
     "ddx_agent/secrets/resolved_key.py",
@@ -135,7 +140,7 @@ def test_packages_import_only_what_they_may() -> None:
 def test_packages_declare_what_they_import() -> None:
     import tomllib
 
-    distributions = {"google": "protobuf", "yaml": "pyyaml"}
+    distributions = {"google": "protobuf", "re2": "google-re2", "yaml": "pyyaml"}
     for package in sorted(packages.iterdir()):
         text = (package / "pyproject.toml").read_text(encoding="utf-8")
         project = tomllib.loads(text)["project"]
@@ -291,7 +296,7 @@ def test_stage_1_loads_only_what_every_invocation_needs() -> None:
     "hearts",
     [
         "ddx_core.events, ddx_core.buffer, ddx_core.invocation, ddx_core.tags",
-        "ddx_logs.from_telemetry, ddx_logs.encode, ddx_logs.message",
+        "ddx_logs.from_telemetry, ddx_logs.encode, ddx_logs.message, ddx_logs.rules, ddx_logs.durable, ddx_logs.entries",
         "ddx_metrics.aggregator, ddx_metrics.sketch, ddx_metrics.encode, ddx_metrics.enhanced",
         "ddx_traces.process, ddx_traces.store, ddx_traces.encode, ddx_traces.stats",
     ],

@@ -25,6 +25,12 @@ def run_command(arguments: Sequence[str]) -> int:
         "--env", metavar="FILE", help="explain this environment: NAME=VALUE lines, or JSON as AWS prints it"
     )
     config.add_argument("--file", metavar="FILE", help="the datadog.yaml to read")
+    doctor = commands.add_parser("doctor", help="check what usually goes wrong, and say how to mend it")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.add_argument("--env", metavar="FILE", help="check this environment, a file as for `ddx config`")
+    doctor.add_argument("--file", metavar="FILE", help="the datadog.yaml to read")
+    doctor.add_argument("--offline", action="store_true", help="leave out whatever needs the network")
+    doctor.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds a step may take (%(default)g)")
     run_by_name: dict[str, AsyncCommand] = {}
     missing = ""
     try:
@@ -41,6 +47,10 @@ def run_command(arguments: Sequence[str]) -> int:
         from ddx_agent.config.command import show_config
 
         return show_config(options)
+    if options.command == "doctor":
+        from ddx_agent.doctor.command import run_doctor
+
+        return _run(run_doctor, options)
     command = run_by_name.get(options.command)
     if command is None:
         sys.stderr.write(f"ddx {options.command}: install the extra, pip install 'ddx-agent[local]' ({missing})\n")

@@ -90,10 +90,14 @@ class HttpClient:
             )
         async with self._client.stream(method, url, headers=dict(headers), content=body) as response:
             content = b""
-            async for chunk in response.aiter_raw():
-                content += chunk
-                if len(content) > most_answer_bytes:
-                    raise httpx.RemoteProtocolError("the answer is too large")
+            with trio.CancelScope() as reading:
+                async for chunk in response.aiter_raw():
+                    content += chunk
+                    if len(content) > most_answer_bytes:
+                        # Leaving the loop would abandon nested generators; the next read ends them all instead.
+                        reading.cancel()
+            if len(content) > most_answer_bytes:
+                raise httpx.RemoteProtocolError("the answer is too large")
             return Answer(response.status_code, content)
 
 

@@ -5,7 +5,7 @@ Imported by those alone who have such settings.
 
 from .aws_of import AwsOf
 from .resolved_key import KeySource, ResolvedKey
-from .sources import key_of
+from .sources import key_of, key_sources
 from .variables import Resolved, SecretVariable, find_secret_variables, resolve_variables
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "SecretVariable",
     "find_secret_variables",
     "key_of",
+    "key_sources",
     "resolve_variables",
 ]

@@ -14,7 +14,7 @@ from .resolved_key import KeySource, ResolvedKey
 def key_of(config: Config, environ: Mapping[str, str]) -> ResolvedKey:
     """A key that is asked for, with the plain one to fall back on."""
     settings = config.api_key
-    sources = _sources(config, AwsOf(config, environ), environ)
+    sources = key_sources(config, AwsOf(config, environ), environ)
     if settings.plain is not None:
         plain = settings.plain
 
@@ -25,7 +25,8 @@ def key_of(config: Config, environ: Mapping[str, str]) -> ResolvedKey:
     return ResolvedKey(sources, reload_interval_s=settings.reload_interval_s)
 
 
-def _sources(config: Config, aws_of: AwsOf, environ: Mapping[str, str]) -> list[KeySource]:
+def key_sources(config: Config, aws_of: AwsOf, environ: Mapping[str, str]) -> list[KeySource]:
+    """Those that have to be asked, each on its own: whoever asks closes `aws_of`."""
     settings = config.api_key
     sources: list[KeySource] = []
 

@@ -1,0 +1,114 @@
+"""The extension's ports: free, its own already, or somebody else's."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+import msgspec
+
+from ddx_agent.aws import AwsError, HttpClient
+from ddx_agent.bootstrap import Port, bind, ports
+
+from .findings import Finding, Findings
+
+
+class PortState(msgspec.Struct, frozen=True):
+    """`holder` is "" for a free port; `trouble` is why a port could not be tried at all. `variable` moves it."""
+
+    number: int
+    purpose: str
+    protocol: str
+    variable: str
+    holder: str = ""
+    trouble: str = ""
+
+
+class PortsSeen(msgspec.Struct, frozen=True):
+    """`own_version` is that of an extension of ours that answers in this sandbox."""
+
+    states: tuple[PortState, ...]
+    own_version: str | None = None
+
+
+class _Status(msgspec.Struct):
+    version: str
+    mode: str
+
+
+async def look_at_ports(environ: Mapping[str, str]) -> PortsSeen:
+    """Binds each port for a moment. Where one is taken, asks whether a running extension of ours has it."""
+    states = tuple(_look_at(port, environ) for port in ports)
+    lifecycle = next(state for state in states if state.purpose == "lifecycle")
+    return PortsSeen(states, await _own_version(lifecycle.number) if lifecycle.holder else None)
+
+
+def judge_ports(seen: PortsSeen) -> list[Finding]:
+    found = Findings("ports")
+    lifecycle = next((state for state in seen.states if state.purpose == "lifecycle"), None)
+    for state in seen.states:
+        about = f"{state.number}/{state.protocol} ({state.purpose})"
+        if state.trouble:
+            found.warning(f"{about} cannot be bound: {state.trouble}", f"set {state.variable} to another port")
+        elif not state.number:
+            found.note(f"{state.purpose}: any free port ({state.variable} is 0)")
+        elif not state.holder:
+            found.ok(f"{about} is free")
+        elif seen.own_version is not None and lifecycle is not None and _is_one_program(state.holder, lifecycle.holder):
+            found.ok(f"{about} is held by the running ddx {seen.own_version}")
+        else:
+            found.warning(
+                f"{about} is held by {state.holder}",
+                f"end that process (a second agent or extension?), or set {state.variable} to another port, and the same "
+                "for the libraries that send there",
+            )
+    return list(found)
+
+
+def _look_at(port: Port, environ: Mapping[str, str]) -> PortState:
+    number = _number(port, environ)
+    state = PortState(number, port.purpose, "udp" if port.is_datagram else "tcp", port.variables[0])
+    try:
+        bind(port, number).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return msgspec.structs.replace(state, holder=_holder(number, is_datagram=port.is_datagram))
+        return msgspec.structs.replace(state, trouble=(error.strerror or type(error).__name__).lower())
+    except (ValueError, OverflowError, TypeError):
+        return msgspec.structs.replace(state, trouble="the host's name cannot be used")
+    return state
+
+
+def _number(port: Port, environ: Mapping[str, str]) -> int:
+    """As the extension reads it: a value that is no port is passed over."""
+    for variable in port.variables:
+        text = environ.get(variable, "").strip()
+        if text:
+            return int(text) if text.isascii() and text.isdigit() and int(text) < 65536 else port.default
+    return port.default
+
+
+def _holder(number: int, *, is_datagram: bool) -> str:
+    try:
+        from ddx_agent.local.port_holders import holder_of
+    except ImportError:
+        # The Lambda layer leaves the local platform out.
+        return "another process"
+    return holder_of(number, is_datagram=is_datagram)
+
+
+def _is_one_program(holder: str, other: str) -> bool:
+    """The extension is two processes of one command; where the machine tells no command, nothing speaks against it."""
+    commands = [text.partition("(")[2] for text in (holder, other)]
+    return not all(commands) or commands[0] == commands[1]
+
+
+async def _own_version(number: int) -> str | None:
+    client = HttpClient(trust_env=False)
+    try:
+        answer = await client.call("status", "GET", f"http://127.0.0.1:{number}/ddx/status", headers={})
+        return msgspec.json.decode(answer.body, type=_Status).version if answer.status == 200 else None
+    except (AwsError, msgspec.MsgspecError, RecursionError, UnicodeError):
+        return None
+    finally:
+        await client.aclose()

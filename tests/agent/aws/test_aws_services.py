@@ -1,0 +1,366 @@
+"""Secrets, parameters, ciphertexts and credentials from a server that checks signatures; and every way in which AWS says no."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddx_agent.aws import Aws, AwsError, HttpClient, api_key_in, delegated_key, transport
+from ddx_agent.aws.credentials import container_url
+from ddx_agent.aws.places import endpoint, region_of
+from ddx_agent.aws.transport import Answer
+from ddx_core.http import Response
+from tests.support import aws as stand_in
+from tests.support.aws import error, open_aws, secret_key
+
+arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:datadog"
+
+
+@asynccontextmanager
+async def clients(**environ: str) -> AsyncGenerator[tuple[Aws, stand_in.Aws, HttpClient]]:
+    async with open_aws() as server:
+        http = HttpClient(trust_env=False)
+        try:
+            yield Aws(server.environ | environ, http), server, http
+        finally:
+            await http.aclose()
+
+
+async def test_a_secret_is_read_in_the_region_of_its_arn() -> None:
+    async with clients() as (aws, server, _):
+        server.secrets[arn] = {"SecretString": "text"}
+        server.secrets["by-name"] = {"SecretBinary": base64.b64encode(b"binary").decode()}
+        assert await aws.secret(arn) == "text"
+        assert await aws.secret("by-name") == "binary"
+        assert server.calls == [
+            ("secretsmanager:GetSecretValue", "us-west-2"),
+            ("secretsmanager:GetSecretValue", "eu-west-1"),
+        ]
+
+
+async def test_a_parameter_is_read_decrypted() -> None:
+    async with clients() as (aws, server, _):
+        server.parameters["/datadog/key"] = "value"
+        assert await aws.parameter("/datadog/key") == "value"
+        assert server.calls == [("ssm:GetParameter", "eu-west-1")]
+
+
+async def test_a_ciphertext_is_decrypted_with_and_without_the_functions_context() -> None:
+    async with clients() as (aws, server, _):
+        assert await aws.decrypt(server.encrypt("cli")) == "cli"
+        assert await aws.decrypt(server.encrypt("console", function_name="orders")) == "console"
+        assert len(server.calls) == 3
+        with pytest.raises(AwsError, match="InvalidCiphertextException"):
+            await aws.decrypt(server.encrypt("x", function_name="another"))
+
+
+async def test_what_is_missing_is_named_with_what_to_allow() -> None:
+    async with clients() as (aws, server, _):
+        server.allowed = set()
+        with pytest.raises(AwsError, match="allow secretsmanager:GetSecretValue to the function's role") as caught:
+            await aws.secret(arn)
+        assert caught.value.kind == "AccessDeniedException"
+        with pytest.raises(AwsError, match="allow kms:Decrypt"):
+            await aws.decrypt(server.encrypt("x"))
+    async with clients() as (aws, _, _):
+        with pytest.raises(AwsError, match="ResourceNotFoundException"):
+            await aws.secret("gone")
+        with pytest.raises(AwsError, match="ParameterNotFound"):
+            await aws.parameter("gone")
+    async with clients(AWS_SECRET_ACCESS_KEY="wrong") as (aws, _, _):
+        with pytest.raises(AwsError, match="InvalidSignatureException"):
+            await aws.secret(arn)
+    async with clients(AWS_SESSION_TOKEN="old") as (aws, _, _):
+        with pytest.raises(AwsError, match="ExpiredTokenException"):
+            await aws.secret(arn)
+
+
+async def test_a_clock_that_is_wrong_is_told() -> None:
+    async with open_aws() as server:
+        http = HttpClient(trust_env=False)
+        aws = Aws(server.environ, http, wall_clock=lambda: 1_700_000_000 * 10**9)
+        with pytest.raises(AwsError, match="InvalidSignatureException"):
+            await aws.secret(arn)
+        await http.aclose()
+
+
+@pytest.mark.parametrize("step", [Response(status=500), Response(status=503), Response(status=429), "reset"], ids=str)
+async def test_trouble_that_passes_is_passed(step: Response | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "pause_s", 0.01)
+    async with clients() as (aws, server, _):
+        server.secrets[arn] = {"SecretString": "text"}
+        server.script = [step]
+        assert await aws.secret(arn) == "text"
+        server.script = [step] * transport.tries
+        with pytest.raises(AwsError) as caught:
+            await aws.secret(arn)
+        assert caught.value.may_pass
+
+
+async def test_a_service_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "call_limit_s", 0.2)
+    async with clients() as (aws, server, _):
+        server.script = ["hang"] * transport.tries
+        with trio.fail_after(5), pytest.raises(AwsError, match=r"no answer|a timeout"):
+            await aws.secret(arn)
+
+
+async def test_an_answer_without_end_is_refused() -> None:
+    async with clients() as (aws, server, _):
+        server.script = [Response(body=b"x" * (transport.most_answer_bytes + 1))] * transport.tries
+        with pytest.raises(AwsError):
+            await aws.secret(arn)
+
+
+class Answers(HttpClient):
+    """Gives one answer to whatever is asked."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self._answer = answer
+
+    async def call(self, what: str, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+        return self._answer
+
+
+environ = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_REGION": "eu-west-1"}
+marker = "S3CR3T"
+bodies = st.binary(max_size=100) | st.sampled_from(
+    [
+        b"{}", b"[]", b"null", b'{"SecretString":5}', b'{"Parameter":[]}', b'{"Plaintext":"?"}', b'{"Plaintext":"/w=="}',
+        b'{"__type":"S3CR3T<script>"}', b'{"SecretBinary":{"S3CR3T":1}}', b'{"data":{"attributes":{"api_key":" "}}}',
+        b"[" * 5000, b'{"AccessKeyId":"S3CR3T"}', b'{"AccessKeyId":"a","SecretAccessKey":"b","Expiration":"S3CR3T"}',
+    ]
+)  # fmt: skip
+
+
+@given(bodies, st.sampled_from([200, 400, 403, 404, 302]))
+def test_any_answer_is_a_value_or_an_aws_error_that_tells_no_secret(body: bytes, status: int) -> None:
+    http = Answers(Answer(status, body))
+    aws = Aws(environ, http)
+    endpoint_only = Aws({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost/x"}, http)
+
+    async def delegated() -> str:
+        return await delegated_key(aws, http, org_uuid="u", api_url="https://api.example", environ=environ)
+
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: aws.secret("s"),
+        lambda: aws.parameter("p"),
+        lambda: aws.decrypt("QUJD"),
+        endpoint_only.credentials,
+        delegated,
+    ]
+
+    async def main() -> None:
+        for call in calls:
+            try:
+                await call()
+            except AwsError as caught:
+                told.append(str(caught))
+
+    told: list[str] = []
+    trio.run(main)
+    assert not [text for text in told if marker in text or secret_key in text]
+
+
+# --- credentials ----------------------------------------------------------------------------------------------------------
+
+
+def container_environ(server: stand_in.Aws, **more: str) -> dict[str, str]:
+    return {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{server.url}/credentials",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": server.credentials_token,
+        **more,
+    }
+
+
+async def test_credentials_of_the_container_endpoint_are_kept_until_shortly_before_they_expire() -> None:
+    now = datetime.now(UTC)
+    clock = [now]
+    async with open_aws() as server:
+        server.secrets[arn] = {"SecretString": "text"}
+        server.credentials = {
+            "AccessKeyId": stand_in.access_key,
+            "SecretAccessKey": secret_key,
+            "Token": "fresh",
+            "Expiration": (now + timedelta(hours=1)).isoformat().replace("+00:00", "Z"),
+        }
+        http = HttpClient(trust_env=False)
+        aws = Aws(container_environ(server), http, wall_clock=lambda: int(clock[0].timestamp() * 1e9))
+        for _ in range(3):
+            assert await aws.secret(arn) == "text"
+        assert [call for call, _ in server.calls].count("credentials") == 1
+        clock[0] = now + timedelta(minutes=56)
+        await aws.credentials()
+        assert [call for call, _ in server.calls].count("credentials") == 2
+        await http.aclose()
+
+
+async def test_the_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    async with open_aws() as server:
+        server.credentials = {"AccessKeyId": "a", "SecretAccessKey": "b"}
+        path = tmp_path / "token"
+        http = HttpClient(trust_env=False)
+        environ = container_environ(server, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(path))
+        aws = Aws(environ, http)
+        with pytest.raises(AwsError, match="TOKEN_FILE cannot be read"):
+            await aws.credentials()
+        path.write_text("wrong")
+        with pytest.raises(AwsError, match="status 401"):
+            await aws.credentials()
+        path.write_text(f"{server.credentials_token}\n")
+        assert (await aws.credentials()).access_key == "a"
+        await http.aclose()
+
+
+async def test_without_credentials_that_is_said() -> None:
+    with pytest.raises(AwsError, match="there are no AWS credentials"):
+        await Aws({}, HttpClient()).credentials()
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, None),
+        ({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/x"}, "http://169.254.170.2/v2/x"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x"}, "http://127.0.0.1:1/x"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://[::1]:1/x"}, "http://[::1]:1/x"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "https://anywhere.example/x"}, "https://anywhere.example/x"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/x"}, "http://169.254.170.23/x"),
+    ],
+)
+def test_where_credentials_are_asked_for(environ: dict[str, str], url: str | None) -> None:
+    assert container_url(environ) == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://evil.example/x", "http://10.0.0.1/", "ftp://localhost/", "http://[", "https://"]
+)
+def test_a_token_is_not_told_to_anybody(url: str) -> None:
+    with pytest.raises(AwsError, match="AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        container_url({"AWS_CONTAINER_CREDENTIALS_FULL_URI": url})
+
+
+# --- places, keys, delegation -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("service", "region", "fips", "url"),
+    [
+        ("kms", "eu-west-1", False, "https://kms.eu-west-1.amazonaws.com"),
+        ("kms", "us-gov-west-1", True, "https://kms-fips.us-gov-west-1.amazonaws.com"),
+        ("secretsmanager", "cn-north-1", False, "https://secretsmanager.cn-north-1.amazonaws.com.cn"),
+        ("sts", "us-iso-east-1", False, "https://sts.us-iso-east-1.c2s.ic.gov"),
+    ],
+)
+def test_the_host_follows_region_and_partition(service: str, region: str, fips: bool, url: str) -> None:
+    assert endpoint(service, region, fips=fips, environ={}) == url
+
+
+def test_endpoints_can_be_set_as_for_the_sdks() -> None:
+    environ = {"AWS_ENDPOINT_URL": "http://all/", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://one"}
+    assert endpoint("secretsmanager", "x", fips=False, environ=environ) == "http://one"
+    assert endpoint("kms", "x", fips=True, environ=environ) == "http://all"
+
+
+@pytest.mark.parametrize(
+    ("region", "fips", "used"),
+    [
+        ("us-gov-west-1", None, True),
+        ("us-east-1", None, False),
+        ("us-gov-west-1", False, False),
+        ("eu-west-1", True, True),
+    ],
+)
+def test_fips_is_the_default_in_government_regions(region: str, fips: bool | None, used: bool) -> None:
+    assert Aws({"AWS_REGION": region}, HttpClient(), fips=fips).fips is used
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        (arn, "us-west-2"),
+        ("by-name", "eu-west-1"),
+        ("arn:aws:ssm:region:account-id:parameter/x", "eu-west-1"),
+        ("", "eu-west-1"),
+    ],
+)
+def test_the_region_is_that_of_the_arn(name: str, region: str) -> None:
+    assert region_of(name, "eu-west-1") == region
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"dd_api_key":"abc123"}', "abc123"),
+        ('{"apiKey":"abc123","apiKeyId":"some-uuid"}', "abc123"),
+        ('{"dd_api_key":"abc123","apiKey":"def456"}', "abc123"),
+        ('{"other_key":"abc123"}', '{"other_key":"abc123"}'),
+        ("abc123", "abc123"),
+        ('{"dd_api_key":"abc123"', '{"dd_api_key":"abc123"'),
+        (" 32alxcxf\r\n\t", "32alxcxf"),
+        ('{"dd_api_key":" abc\\n"}', "abc"),
+        ("12345", "12345"),
+    ],
+)
+def test_the_key_in_a_secret(text: str, key: str) -> None:
+    assert api_key_in(text) == key
+
+
+@pytest.mark.parametrize("text", ["", "   \n", '{"dd_api_key":""}', "k\u00e9y", "\x00"])
+def test_what_is_no_key_is_refused_without_telling_it(text: str) -> None:
+    with pytest.raises(AwsError, match="the secret is") as caught:
+        api_key_in(text)
+    assert "\u00e9" not in str(caught.value)
+
+
+async def test_a_delegated_key_is_had_by_proving_the_role() -> None:
+    async with clients() as (aws, server, http):
+        key = await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
+        assert key == "d" * 32
+        assert server.key_calls == [("https://sts.eu-west-1.amazonaws.com", "org")]
+        server.script = [error("x", 403)]
+        with pytest.raises(AwsError, match="is the function's role mapped to DD_ORG_UUID"):
+            await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
+        server.script = [Response(body=b'{"data":{}}')]
+        with pytest.raises(AwsError, match="the answer has no key"):
+            await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
+
+
+def test_boto3_takes_the_stand_in_for_aws() -> None:
+    """What stands in for AWS here is accepted by AWS's own client, signatures, errors and all."""
+    import boto3  # pyright: ignore[reportMissingTypeStubs]
+    import botocore.exceptions
+
+    def ask(url: str) -> tuple[str, str]:
+        options = {
+            "region_name": "eu-west-1",
+            "endpoint_url": url,
+            "aws_access_key_id": stand_in.access_key,
+            "aws_secret_access_key": secret_key,
+            "aws_session_token": stand_in.token,
+        }
+        client = boto3.client("secretsmanager", **options)  # pyright: ignore
+        found = client.get_secret_value(SecretId=arn)["SecretString"]  # pyright: ignore
+        try:
+            client.get_secret_value(SecretId="gone")  # pyright: ignore
+        except botocore.exceptions.ClientError as caught:
+            return str(found), str(caught.response["Error"]["Code"])  # pyright: ignore
+        return str(found), ""  # pyright: ignore
+
+    async def main() -> None:
+        async with open_aws() as server:
+            server.secrets[arn] = {"SecretString": "text"}
+            assert await trio.to_thread.run_sync(ask, server.url) == ("text", "ResourceNotFoundException")
+
+    trio.run(main)

@@ -1,0 +1,14 @@
+"""Hypothesis for everybody: the same examples in every run, few enough for a suite that is run often.
+
+`HYPOTHESIS_PROFILE=thorough` looks for new ones, many more of them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("suite", max_examples=50, derandomize=True, deadline=None)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
