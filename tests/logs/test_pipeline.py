@@ -233,6 +233,17 @@ async def test_own_lines_are_shipped_as_told_and_the_rest_counted(own_lines: Own
     assert signs == []
 
 
+@pytest.mark.parametrize("managed", [False, True])
+async def test_own_line_in_the_words_of_the_vendor_has_the_status_it_names(managed: bool) -> None:
+    """bottlecap `logs/lambda/processor.rs`."""
+    rig = Rig(LogsSettings(managed_instances=managed))
+    line = '{"level":"ERROR","message":"DD_EXTENSION | ERROR | Extension loop failed"}'
+    rig.observe(start(), event("extension", line))
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    assert rig.intake.lines[1][0] == line
+    assert rig.intake.items[1]["message"]["status"] == "error"
+
+
 async def test_function_may_write_what_looks_like_an_own_line() -> None:
     rig = Rig()
     rig.observe(start(), event("function", own_debug))

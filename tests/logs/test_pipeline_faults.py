@@ -13,6 +13,8 @@ from ddx_core.events import LogLine, parse_telemetry
 from ddx_core.http import Request, Response, Route, Routes, json, open_tcp_listener, serve_http
 from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Payload, RetryPolicy, Sent, StaticKey
 from ddx_core.pipeline import FlushKind
+from ddx_logs.durable import DurableContext
+from ddx_logs.rules import Rule, RuleType
 from ddx_logs.settings import LogsSettings
 from tests.support.cancel import cancel_at_every_step
 
@@ -67,6 +69,31 @@ async def test_flush_cancelled_at_any_step_while_the_intake_recovers_loses_nothi
         assert len(rig.intake.lines) == len(set(rig.intake.lines)) == rig.delivered == 10
 
     await cancel_at_every_step(operation, check)
+
+
+async def test_flush_cancelled_at_any_step_with_lines_that_wait_loses_nothing() -> None:
+    rig = Rig()
+
+    async def operation() -> None:
+        nonlocal rig
+        masks = (Rule(RuleType.MASK_SEQUENCES, "digits", "[0-9]+", "#$0"),)
+        rig = Rig(LogsSettings(max_batch_items=2, durable_invocations=1, rules=masks))
+        rig.observe(event("platform.initStart", {"runtimeVersion": "python:3.13.DurableFunction.v1"}))
+        rig.observe(start("a"), *lines(5))
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+        rig.pipeline.learn_execution("a", DurableContext(execution_id="e", execution_name="n"))
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+        rig.observe(start("b", "2033-01-01T00:00:00Z"))
+        await rig.pipeline.flush(FlushKind.FINAL)
+
+    async def check(completed: bool) -> None:
+        rig.check()
+        await rig.pipeline.flush(FlushKind.FINAL)
+        rig.check()
+        assert rig.held == 0
+        assert len(set(rig.intake.lines)) == len(rig.intake.lines) == rig.account.snapshot().accepted.items
+
+    assert await cancel_at_every_step(operation, check) > 5
 
 
 async def test_outage_of_any_length_keeps_everything_that_fits_and_delivers_it_once() -> None:

@@ -1,4 +1,5 @@
-"""A model of a sandbox whose telemetry arrives late, mixed up and twice: each line comes out once, with its own id, or counted.
+"""A model of a sandbox whose telemetry arrives late, mixed up and twice: each line comes out once, with its own id, or counted;
+masked where a rule says so, and of a durable function with its execution when a span told it, but never with another's.
 
 What the model holds to, because Lambda does: the STARTs arrive in order, and a line does not overtake the START of its
 invocation. Everything else may overtake everything.
@@ -24,11 +25,18 @@ from ddx_core.events import (
     TelemetryEvent,
 )
 from ddx_core.pipeline import FlushKind
+from ddx_logs.durable import DurableContext
 from ddx_logs.request_ids import looks_back
+from ddx_logs.rules import Rule, RuleType
 from ddx_logs.settings import LogsSettings
 
 from .support import Rig
 
+rules = (
+    Rule(RuleType.MASK_SEQUENCES, "cards", r"card (\d)\d+", "card $1***"),
+    Rule(RuleType.EXCLUDE_AT_MATCH, "noise", '^noise|noise"'),
+)
+durable_runtime = "python:3.13.DurableFunction.v1"
 epoch_ns = 1_700_000_000_000_000_000
 
 
@@ -51,12 +59,24 @@ class Sandbox(RuleBasedStateMachine):
         self.transit: list[_Transit] = []
         self.repeatable: list[TelemetryEvent] = []
         self.owners: dict[str, int | None] = {}
+        self.filtered = 0
+        self.told: set[int] = set()
 
-    @initialize(small=st.booleans())
-    def init(self, small: bool) -> None:
-        bounds = LogsSettings(max_bytes=1500, max_waiting_items=3, max_batch_items=2) if small else LogsSettings()
+    @initialize(
+        small=st.booleans(),
+        durable_invocations=st.sampled_from([0, 0, 1, 3]),
+        runtime=st.sampled_from(["", durable_runtime]),
+    )
+    def init(self, small: bool, durable_invocations: int, runtime: str) -> None:
+        bounds = LogsSettings(
+            rules=rules,
+            durable_invocations=durable_invocations,
+            max_bytes=1500 if small else 1 << 20,
+            max_waiting_items=3 if small else 1000,
+            max_batch_items=2 if small else 1000,
+        )
         self.rig = Rig(bounds, outbox_bytes=1200 if small else 1 << 20)
-        self.transit.append(_Transit(InitStart(time_ns=self.now()), None))
+        self.transit.append(_Transit(InitStart(time_ns=self.now(), runtime_version=runtime), None))
 
     def now(self) -> int:
         self.clock += 1
@@ -72,21 +92,38 @@ class Sandbox(RuleBasedStateMachine):
         self.is_running = True
         self.transit.append(_Transit(Start(request_id=self.id_of(self.begun), time_ns=self.now()), None))
 
-    @rule(kind=st.sampled_from(["function", "extension", "own id"]))
-    def write(self, kind: str) -> None:
+    @precondition(lambda self: self.begun > 0)
+    @rule(choice=st.integers(min_value=0, max_value=10**6))
+    def tell_execution(self, choice: int) -> None:
+        """A tracer's span, which may come at any time and more than once."""
+        number = choice % self.begun + 1
+        self.told.add(number)
+        context = DurableContext(execution_id=f"execution-{number}", execution_name="orders")
+        self.rig.pipeline.learn_execution(self.id_of(number), context)
+
+    @rule(
+        kind=st.sampled_from(["function", "extension", "own id"]),
+        word=st.sampled_from(["line", "line", "noise", "card"]),
+    )
+    def write(self, kind: str, word: str) -> None:
         self.written += 1
-        text = f"line {self.written}"
+        self.filtered += word == "noise"
+        written = f"noise {self.written}" if word == "noise" else f"{word} 7{self.written:04}"
+        text = f"{self.written}: card 7***" if word == "card" else written
+        if word == "card":
+            written = f"{self.written}: {written}"
         at = self.now()
         # What is written before the first START belongs to the invocation that START begins.
         owner = self.begun or None
         if kind == "own id" and owner is not None:
-            raw = f'{{"requestId":"{self.id_of(owner)}","message":"{text}"}}'
-            self.transit.append(_Transit(LogLine(time_ns=at, json_object=raw.encode()), None))
-            self.owners[raw] = owner
+            head = f'{{"requestId":"{self.id_of(owner)}","{word}":"'
+            ending = '","x":"noise"}' if word == "noise" else '"}'
+            self.transit.append(_Transit(LogLine(time_ns=at, json_object=f"{head}{written}{ending}".encode()), None))
+            self.owners[f"{head}{text}{ending}"] = owner
         else:
-            line = LogLine(time_ns=at, from_extension=kind == "extension", text=text)
+            line = LogLine(time_ns=at, from_extension=kind == "extension", text=written)
             self.transit.append(_Transit(line, owner))
-            self.owners[text] = owner
+            self.owners[text] = self.owners[written] = owner
 
     @precondition(lambda self: self.is_running)
     @rule(has_metrics=st.booleans())
@@ -155,6 +192,12 @@ class Sandbox(RuleBasedStateMachine):
                 assert request_id == (None if owner is None else self.id_of(owner)), text
             elif not text.startswith("INIT_START"):
                 assert f"RequestId: {request_id}" in text
+        for item in self.rig.intake.items:
+            known = item["message"]["lambda"]
+            execution_id = known.get("durable_function.execution_id")
+            assert execution_id in (None, known["request_id"] and known["request_id"].replace("request", "execution"))
+            assert execution_id is None or int(execution_id.partition("-")[2]) in self.told
+        assert self.rig.account.dropped("filtered").items == self.filtered
         snapshot = self.rig.account.snapshot()
         told = self.rig.account.dropped("repeated_event").items
         assert snapshot.accepted.items - told == self.written + 1 + self.begun + 2 * (self.begun - self.is_running)

@@ -13,7 +13,7 @@ import msgspec
 from ddx_core.clock import ns_per_ms
 from ddx_core.tags import TagSet
 
-from .record import LogRecord, Status
+from .record import Execution, LogRecord, Status
 
 path: Final = "/api/v2/logs"
 content_type: Final = "application/json"
@@ -47,15 +47,16 @@ class ItemEncoder:
         self._after_tags = b',"ddsource":' + json_text(source) + b"}"
         self._tails = {status: self._tail(status, ()) for status in Status}
         self._request_id: str | None = None
-        self._middle = self._middle_for(None)
+        self._execution: Execution | None = None
+        self._middle = self._middle_for(None, None)
         self.truncated = 0
         """How many items were cut."""
 
     def encode(self, record: LogRecord, request_id: str | None) -> bytes:
         """One item; never empty, never above `max_item_bytes` (unless the common parts alone are)."""
-        if request_id != self._request_id:
-            self._middle = self._middle_for(request_id)
-            self._request_id = request_id
+        if request_id != self._request_id or record.execution != self._execution:
+            self._middle = self._middle_for(request_id, record.execution)
+            self._request_id, self._execution = request_id, record.execution
         text = json_text(record.text)
         tail = self._tail(record.status, record.tags) if record.tags else self._tails[record.status]
         item = b'{"message":{"message":%b%b%d%b' % (text, self._middle, record.time_ns // ns_per_ms, tail)
@@ -65,13 +66,27 @@ class ItemEncoder:
             item = b'{"message":{"message":%b%b%d%b' % (text, self._middle, record.time_ns // ns_per_ms, tail)
         return item
 
-    def _middle_for(self, request_id: str | None) -> bytes:
+    def _middle_for(self, request_id: str | None, execution: Execution | None) -> bytes:
         rendered = b"null" if request_id is None else json_text(request_id)
+        if execution is not None:
+            rendered += _durable_fields(execution)
         return self._before_request_id + rendered + b'},"timestamp":'
 
     def _tail(self, status: Status, tags: tuple[str, ...]) -> bytes:
         joined = ",".join((self._tags, *tags) if self._tags else tags)
         return b',"status":"' + status.encode() + self._before_tags + json_text(joined) + self._after_tags
+
+
+def _durable_fields(execution: Execution) -> bytes:
+    fields: list[tuple[bytes, bytes]] = [
+        (b"execution_id", json_text(execution.id)),
+        (b"execution_name", json_text(execution.name)),
+    ]
+    if execution.first_invocation is not None:
+        fields.append((b"first_invocation", b"true" if execution.first_invocation else b"false"))
+    if execution.status is not None:
+        fields.append((b"execution_status", json_text(execution.status)))
+    return b"".join(b',"durable_function.%b":%b' % field for field in fields)
 
 
 def cut_json_text(text: bytes, max_bytes: int) -> bytes:

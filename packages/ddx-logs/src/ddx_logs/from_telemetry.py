@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from ddx_core.events import InitStart, LogLine, Report, RuntimeDone, Start
 
+from .levels import find_level
 from .message import read_object, read_text
 from .platform_lines import end_text, init_start_text, report_text, start_text, status_of
 from .record import LogRecord, Status
 
 
-def read_line(line: LogLine) -> LogRecord:
-    """A line of the function or of an extension. An object that an extension wrote names no request id for us."""
+def read_line(line: LogLine, *, reads_more_levels: bool = False) -> LogRecord:
+    """A line of the function or of an extension. An object that an extension wrote names no invocation."""
     reading = read_text(line.text) if line.text is not None else read_object(line.json_object or b"{}")
-    return LogRecord(
-        reading.text,
-        line.time_ns,
-        reading.status or Status.INFO,
-        None if line.from_extension else reading.request_id,
-        reading.tags,
-    )
+    status = reading.status
+    if status is None:
+        status = (find_level(reading.text) if reads_more_levels else None) or Status.INFO
+    if line.from_extension:
+        return LogRecord(reading.text, line.time_ns, status, None, reading.tags)
+    return LogRecord(reading.text, line.time_ns, status, reading.request_id, reading.tags, reading.execution)
 
 
 def read_init_start(event: InitStart) -> LogRecord:

@@ -10,9 +10,10 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from .record import Status
+from .durable import execution_in
+from .record import Execution, Status
 
-_statuses = {
+named = {
     "FATAL": Status.CRITICAL,
     "CRITICAL": Status.CRITICAL,
     "ERROR": Status.ERROR,
@@ -24,11 +25,14 @@ _statuses = {
     "DEBUG": Status.DEBUG,
     "TRACE": Status.TRACE,
 }
+"""Statuses by name in upper case, as the vendor's extension knows them."""
 
 max_tags_length = 16_384
 """Characters of lifted tags that are kept; the tags beyond are left out. The intake takes at most 100 tags of 200 characters."""
 max_request_id_length = 256
 """A longer text is no request id."""
+max_arn_length = 2048
+"""A longer text is no ARN."""
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +42,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     status: Status | None = None
     tags: tuple[str, ...] = ()
     request_id: str | None = None
+    execution: Execution | None = None
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -81,14 +86,16 @@ def read_object(raw: bytes) -> Reading:
         return Reading(raw.decode("utf-8", "replace"))
     status = _status(fields.get("level"), fields.get("status"))
     request_id = _request_id(fields.get("requestId")) or _request_id(fields.get("AWSRequestId"))
+    arn = fields.get("executionArn")
+    execution = execution_in(arn) if isinstance(arn, str) and len(arn) <= max_arn_length else None
     tags = _take_tags(fields)
-    return Reading(_compact(fields), status, tags or (), request_id)
+    return Reading(_compact(fields), status, tags or (), request_id, execution)
 
 
 def _status(level: object, status: object) -> Status | None:
-    found = _statuses.get(level.upper()) if isinstance(level, str) else None
+    found = named.get(level.upper()) if isinstance(level, str) else None
     if found is None and isinstance(status, str):
-        found = _statuses.get(status.upper())
+        found = named.get(status.upper())
     return found
 
 

@@ -1,8 +1,9 @@
 """The logs pipeline: telemetry events in, batches for the log intake out.
 
-The way of a record: event → record (`from_telemetry`, `message`) → its invocation (`request_ids`, `hold`) → item
-(`encode`) → buffer; a flush makes payloads of what the buffer holds. Everything up to the buffer is synchronous, and so is
-each step from buffer to outbox, so a record rests only in the hold, in the buffer, or in the outbox.
+The way of a record: event → record (`from_telemetry`, `message`) → `rules` → its invocation (`request_ids`, `hold`) → its
+durable execution (`durable`) → item (`encode`) → buffer; a flush makes payloads of what the buffer holds. Everything up to
+the buffer is synchronous, and so is each step from buffer to outbox, so a record rests only in the hold, with the durable
+lines, in the buffer, or in the outbox.
 """
 
 from __future__ import annotations
@@ -22,24 +23,31 @@ from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 
 from . import encode
+from .durable import DurableContext, DurableLines, Ready, is_durable_runtime
+from .entries import Entry, encode_entry
 from .from_telemetry import read_end, read_init_start, read_line, read_report, read_start
 from .hold import Hold
 from .own_lines import is_shipped, own_level
 from .record import LogRecord
 from .request_ids import RequestIds
+from .rules import Rules
 from .settings import LogsSettings
 from .signs import tells_out_of_memory
 
 OnOutOfMemory = Callable[[str | None, int], None]
 """Told the request id, when it is known, and the time in Unix ns of a line that says that memory ran out."""
 
-_loss_reasons = ("buffer_full", "waiting_full")
+_loss_reasons = ("buffer_full", "waiting_full", "too_large")
 
 
 class LogsStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """`waiting` records have no request id yet; `truncated` items were cut to the intake's limit (and are delivered so)."""
+    """`waiting` records have no request id yet, `waiting_for_execution` ones have one but no durable execution.
+
+    `truncated` items were cut to the intake's limit (and are delivered so).
+    """
 
     waiting: int
+    waiting_for_execution: int
     buffered: int
     buffered_bytes: int
     truncated: int
@@ -76,12 +84,21 @@ class LogsPipeline:
         self._on_out_of_memory = on_out_of_memory
         self._request_ids = RequestIds()
         self._hold = Hold(account, max_bytes=settings.max_waiting_bytes, max_items=settings.max_waiting_items)
+        self._durable = DurableLines(
+            account,
+            max_invocations=settings.durable_invocations,
+            max_bytes=settings.max_waiting_bytes,
+            max_items=settings.max_waiting_items,
+            is_managed=settings.managed_instances,
+        )
+        self._rules = Rules(settings.rules) if settings.rules else None
         self._buffer: BoundedBuffer[bytes] = BoundedBuffer(
             account, max_bytes=settings.max_bytes, when_full=WhenFull.DROP_OLDEST
         )
         self._encoder = self._new_encoder(function_arn, tags)
         self._knows_arn = bool(function_arn)
         self._truncated_before = 0
+        self._cut_entries = 0
         self._losses_told: dict[str, int] = {}
         self._is_filling = trio.Event()
 
@@ -111,12 +128,29 @@ class LogsPipeline:
                 record = read_report(event, runtime_ms=self._request_ids.runtime_ms(event.request_id))
                 self._take_platform(record, is_repeat=not self._request_ids.reported(event))
             case InitStart():
+                self._put_all(self._durable.learn_kind(is_durable=is_durable_runtime(event.runtime_version)))
                 self._take_platform(read_init_start(event), is_repeat=not self._request_ids.init_started(event))
             case LogsDropped():
                 # These never came here, so no account has them; the user should know of the gap.
                 log.warning("platform_dropped_logs", lines=event.dropped_records, reason=event.reason)
             case _:
                 pass
+
+    def learn_execution(self, request_id: str, context: DurableContext) -> None:
+        """A tracer's `aws.lambda` span has told which durable execution an invocation belongs to."""
+        self._put_all(self._durable.learn(request_id, context))
+
+    def add(self, entry: Entry) -> None:
+        """Take in an entry that is complete as it is: rules and tags of the function do not touch it."""
+        if not self._settings.enabled:
+            return
+        item = encode_entry(entry, max_item_bytes=self._settings.max_item_bytes)
+        if item.data is None:
+            self._account.refuse("too_large", 1, entry.size)
+            return
+        self._account.accept(1, entry.size)
+        self._cut_entries += item.is_cut
+        self._put(item.data)
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Nothing to receive here: events come through `observe`. Sends ahead of the next flush when lines come in floods."""
@@ -136,6 +170,8 @@ class LogsPipeline:
         if is_last:
             self._knows_arn = True
         self._place_again(is_settled=True, is_last=is_last)
+        if is_last:
+            self._put_all(self._durable.take_all())
         while True:
             is_encoded = await self._encode_held(is_last=is_last)
             await self._fanout.flush(wait_for_open_breaker=kind is not FlushKind.BLOCKING, last_chance=is_last)
@@ -146,15 +182,16 @@ class LogsPipeline:
         buffered = self._buffer.statistics()
         return LogsStatistics(
             waiting=len(self._hold),
+            waiting_for_execution=len(self._durable),
             buffered=buffered.entries,
             buffered_bytes=buffered.bytes,
-            truncated=self._truncated_before + self._encoder.truncated,
+            truncated=self._truncated_before + self._encoder.truncated + self._cut_entries,
         )
 
     # --- records on their way to the buffer -----------------------------------------------------------------------
 
     def _take_line(self, line: LogLine) -> None:
-        record = read_line(line)
+        record = read_line(line, reads_more_levels=self._settings.reads_more_levels)
         if line.from_extension and (level := own_level(record.text)) is not None:
             if is_shipped(level, self._settings.ship_own_lines):
                 self._take(record)
@@ -180,7 +217,13 @@ class LogsPipeline:
         if not record.time_ns:
             record = msgspec.structs.replace(record, time_ns=self._now_ns())
         self._account.accept(1, record.size)
-        # Filters and masks that the user asks for act here, on the final text.
+        if self._rules is not None:
+            text = self._rules.apply(record.text)
+            if text is None:
+                self._account.drop("filtered", 1, record.size)
+                return
+            if text is not record.text:
+                record = msgspec.structs.replace(record, text=text)
         self._place(record)
 
     def _place(self, record: LogRecord, *, is_settled: bool = False, is_last: bool = False) -> None:
@@ -198,7 +241,16 @@ class LogsPipeline:
         if not self._knows_arn:
             self._hold.put(record)
             return
-        item = self._encoder.encode(record, request_id)
+        if self._settings.durable_invocations:
+            self._put_all(self._durable.sort(record, request_id))
+        else:
+            self._put(self._encoder.encode(record, request_id))
+
+    def _put_all(self, ready: Ready) -> None:
+        for record, request_id in ready:
+            self._put(self._encoder.encode(record, request_id))
+
+    def _put(self, item: bytes) -> None:
         # With its comma, so that the sizes of a lease add up to those of the array.
         self._buffer.put(item, size=len(item) + 1)
         if self._buffer.waiting_bytes > self._settings.max_bytes // 2 and self._fanout.has_room():

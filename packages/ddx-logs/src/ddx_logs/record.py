@@ -18,6 +18,15 @@ class Status(StrEnum):
     CRITICAL = "critical"
 
 
+class Execution(msgspec.Struct, frozen=True, gc=False):
+    """The execution of a durable function that a line belongs to, and what is told of it (None: nothing)."""
+
+    id: str
+    name: str
+    first_invocation: bool | None = None
+    status: str | None = None
+
+
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
     """`request_id` is the one that the record itself names, None when it names none. `tags` were lifted from its message."""
 
@@ -26,6 +35,7 @@ class LogRecord(msgspec.Struct, frozen=True, gc=False):
     status: Status = Status.INFO
     request_id: str | None = None
     tags: tuple[str, ...] = ()
+    execution: Execution | None = None
 
     @property
     def size(self) -> int:
