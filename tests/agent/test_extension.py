@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -210,3 +211,40 @@ async def test_when_the_keeper_ends_in_mid_invocation_nobody_holds_the_ports_for
         world.keeper.close()
         await world.intake.wait_for(lambda store: store.logs(contains="a line"))
     assert world.account("logs")["held"]["items"] == 0
+
+
+async def test_the_span_of_a_durable_invocation_names_the_execution_of_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DD_LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE", "5")
+    meta = {"request_id": "r1", "aws.durable.execution_id": "e1", "aws.durable.execution_name": "name"}
+    span = {
+        "trace_id": 1,
+        "span_id": 2,
+        "name": "aws.lambda",
+        "service": "s",
+        "resource": "r",
+        "start": 1,
+        "duration": 1,
+    }
+    body = msgspec.msgpack.encode([[{**span, "meta": meta}]])
+    async with open_agent(tmp_path, monkeypatch) as world:
+        await world.telemetry(
+            (
+                "platform.initStart",
+                {"initializationType": "on-demand", "runtimeVersion": "python:3.13.DurableFunction.v1"},
+            )
+        )
+        await world.keeper.invoke("r1")
+        await world.telemetry(("platform.start", {"requestId": "r1"}), ("function", "a line"))
+        stream = await trio.open_tcp_stream("127.0.0.1", world.port("traces"))
+        async with stream:
+            head = f"PUT /v0.4/traces HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            await stream.send_all(head.encode() + body)
+            assert b" 200 " in await stream.receive_some(4096)
+        await world.telemetry(("platform.runtimeDone", {"requestId": "r1", "status": "success"}))
+        await world.keeper.asked()
+        (line,) = world.intake.store.logs(contains="a line")
+        where = msgspec.json.decode(line.raw)["message"]["lambda"]
+        assert where["durable_function.execution_id"] == "e1"
+        assert where["durable_function.execution_name"] == "name"

@@ -40,12 +40,14 @@ from ddx_core.lifecycle import Registration, TelemetryReceiver
 from ddx_core.pipeline import Pipeline
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
+from ddx_logs.durable import DurableContext
 from ddx_logs.pipeline import LogsPipeline
-from ddx_logs.settings import LogsSettings
+from ddx_logs.settings import LogsSettings, OwnLines
 from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
 from ddx_metrics.origin import lambda_function
 from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
 from ddx_traces.pipeline import TracesPipeline, TracesSettings
+from ddx_traces.span import Span, TracerPayload
 
 if TYPE_CHECKING:
     from ddx_agent.modes.managed import Managed
@@ -115,6 +117,10 @@ class Agent:
             LogsSettings(
                 enabled=config.logs.enabled,
                 managed_instances=function.is_managed,
+                ship_own_lines=OwnLines(config.logs.own_lines),
+                rules=config.logs.rules,
+                durable_invocations=config.logs.durable_invocations,
+                reads_more_levels=config.logs.read_levels,
                 max_bytes=config.logs.buffer_bytes,
             ),
             account=accounts["logs"],
@@ -146,6 +152,7 @@ class Agent:
             tags=tags,
             now_ns=wall_clock,
             listeners=traces_listeners,
+            observers=[_DurableExecutions(self.logs)] if config.logs.durable_invocations else [],
         )
         self.pipelines: tuple[Pipeline, ...] = (self.logs, self.metrics, self.traces)
 
@@ -254,6 +261,32 @@ class Agent:
 
     def _is_in_trouble(self) -> bool:
         return any(fanout.is_in_trouble for fanout in self.fanouts.values())
+
+
+class _DurableExecutions:
+    """Tells the logs which durable execution an invocation belongs to, as the span of the invocation says."""
+
+    def __init__(self, logs: LogsPipeline) -> None:
+        self._logs = logs
+
+    def on_chunk(self, spans: list[Span], payload: TracerPayload) -> list[Span]:
+        for span in spans:
+            if span.name == "aws.lambda" and "aws.durable.execution_id" in span.meta:
+                self._learn(span.meta)
+        return spans
+
+    def _learn(self, meta: dict[str, str]) -> None:
+        request_id, name = meta.get("request_id"), meta.get("aws.durable.execution_name")
+        if not request_id or name is None:
+            return
+        first = meta.get("aws.durable.first_invocation")
+        context = DurableContext(
+            execution_id=meta["aws.durable.execution_id"],
+            execution_name=name,
+            first_invocation=None if first is None else first == "true",
+            execution_status=meta.get("aws.durable.execution_status"),
+        )
+        self._logs.learn_execution(request_id, context)
 
 
 class _FirstInvocation(InvocationObserver):

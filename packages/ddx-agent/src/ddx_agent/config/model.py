@@ -12,6 +12,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from ddx_core.flush import Strategy
+from ddx_logs.rules import Rule
 
 from .endpoints import AdditionalEndpoint
 from .schema import Config, section_types
@@ -58,7 +59,7 @@ def json_schema() -> str:
 def _form(kind: Any) -> dict[str, Any]:
     """What is written for a value of this type, which need not be what it becomes."""
     if typing.get_origin(kind) is tuple:
-        if AdditionalEndpoint in typing.get_args(kind):
+        if {AdditionalEndpoint, Rule} & set(typing.get_args(kind)):
             return {"type": ["object", "array"]}
         return {"type": ["array", "string"], "items": {"type": "string"}}
     if kind is Strategy:

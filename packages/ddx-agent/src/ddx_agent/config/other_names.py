@@ -58,8 +58,6 @@ not_yet: dict[str, str] = {
             "DD_LAMBDA_EXTENSION_COMPUTE_STATS", "DD_SPAN_DEDUP_TIMEOUT",
         ),
         "profiles are not proxied yet": ("DD_APM_PROFILING_ADDITIONAL_ENDPOINTS", "DD_APM_PROFILING_DD_URL"),
-        "logs are not filtered or masked yet": ("DD_LOGS_CONFIG_PROCESSING_RULES",),
-        "durable functions are not recognised yet": ("DD_LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE",),
         "all telemetry types are subscribed to": ("DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE",),
         "containers are not served yet": (
             "DD_AZURE_RESOURCE_GROUP", "DD_ENHANCED_METRICS_ENABLED", "DD_LOGS_PORT", "DD_SERVERLESS_LOG_PATH", "DD_SOURCE",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
+from ddx_logs.rules import parse_rules
 
 Raw = str | list[Any] | dict[str, Any]
 Parser = Callable[[Raw], Any]
@@ -181,3 +182,7 @@ def proxy(raw: Raw) -> str | None:
     if re.fullmatch(r"https?://(?:[^@/\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", address):
         return address
     raise ValueError(f"expected {form}")
+
+
+def log_rules(raw: Raw) -> Partly:
+    return Partly(*parse_rules(raw))

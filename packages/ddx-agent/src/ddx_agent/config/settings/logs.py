@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ddx_agent.config import parse
 from ddx_agent.config.setting import Section, setting
+from ddx_logs.rules import Rule
 
 MiB = 1 << 20
 
@@ -26,6 +27,23 @@ class Logs(Section):
         "DD_LOGS_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(0, 22),
         yaml="logs_config.compression_level", general="DD_COMPRESSION_LEVEL",
         about="zstd level of log payloads; 0 turns compression off.",
+    )  # fmt: skip
+    rules: tuple[Rule, ...] = setting(
+        "DD_LOGS_CONFIG_PROCESSING_RULES", default=(), parser=parse.log_rules, yaml="logs_config.processing_rules",
+        about='Filters and masks: `[{"type": "exclude_at_match", "name": "n", "pattern": "RE2"}]`; also `include_at_match`, '
+        "and `mask_sequences` with `replace_placeholder`.",
+    )  # fmt: skip
+    durable_invocations: int = setting(
+        "DD_LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE", default=0, parser=parse.whole_number(0, 10_000),
+        about="Of how many invocations of a durable function the lines may wait for the span that names their execution.",
+    )  # fmt: skip
+    read_levels: bool = setting(
+        "DDX_LOGS_READ_LEVELS", default=False, parser=parse.boolean,
+        about="Take the status of a log from numeric levels, from `severity` and the like, and from the head of plain lines too.",
+    )  # fmt: skip
+    own_lines: str = setting(
+        "DDX_LOGS_OWN_LINES", default="warnings", parser=parse.one_of("none", "warnings", "info"),
+        about="Which of the agent's own lines are shipped as logs: none, warnings (and errors), or info as well.",
     )  # fmt: skip
     buffer_bytes: int = setting(
         "DDX_LOGS_BUFFER_BYTES", default=8 * MiB, parser=parse.whole_number(65536, 1 << 31),
