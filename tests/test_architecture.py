@@ -279,7 +279,8 @@ def test_stage_0_loads_nothing_heavy() -> None:
 
 
 too_heavy_for_stage_1 = {
-    "asyncio.runners", "boto3", "botocore", "email.utils", "grpc", "httpx", "pydantic", "re2", "requests", "sqlite3", "urllib.request",
+    "asyncio.runners", "boto3", "botocore", "email.utils", "grpc", "httpx", "pydantic", "re2", "requests", "sqlite3",
+    "urllib.request",
     "yaml",
 }  # fmt: skip
 

@@ -76,13 +76,22 @@ async def test_settings_come_from_datadog_yaml(tmp_path: Path) -> None:
         (tmp_path / "datadog.yaml").write_text(
             f"env: from-the-file\nversion: 1.10\ntags: [team:web]\nadditional_endpoints: {{'{second.url}': [{other_key}]}}\n"
         )
-        settings = {"DD_CONFIG_FILE": str(tmp_path / "datadog.yaml"), "DD_ENV": "from-the-environment"}
+        settings = {
+            "DD_CONFIG_FILE": str(tmp_path / "datadog.yaml"),
+            "DD_ENV": "from-the-environment",
+            "DD_EXTRA_TAGS": "more:tags",
+            "DD_DOGSTATSD_TAGS": "team:weaker only:metrics",
+        }
         async with open_world(tmp_path, settings=settings) as world:
             await tell(world, [0])
             await world.end()
             (line, *_) = world.intake.store.logs(contains="i0 line")
-            assert {"env:from-the-environment", "version:1.10", "team:web"} <= set(line.tags)
-            assert second.store.sketches(name="i0.values")
+            everywhere = {"env:from-the-environment", "version:1.10", "team:web", "more:tags"}
+            assert everywhere <= set(line.tags)
+            assert "only:metrics" not in line.tags
+            (sketch, *_) = second.store.sketches(name="i0.values")
+            assert everywhere | {"only:metrics"} <= set(sketch.tags)
+            assert "team:weaker" not in sketch.tags
             assert not second.store.logs()
 
 

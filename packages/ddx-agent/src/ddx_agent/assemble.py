@@ -100,7 +100,7 @@ class Agent:
             account=accounts["metrics"],
             fanout=self.fanouts["metrics"],
             compressor=_compressor(config.metrics.compression_level),
-            tags=tags,
+            tags=self._metric_tags(tags),
             now_ns=wall_clock,
             sockets=_datagram_sockets(boot),
         )
@@ -226,7 +226,7 @@ class Agent:
         self.function = msgspec.structs.replace(self.function, account_id=account_in_arn(invoked_arn))
         tags = self._tags()
         self.logs.set_function_arn(self.function.arn, tags)
-        self.metrics.set_tags(tags)
+        self.metrics.set_tags(self._metric_tags(tags))
         self.traces.set_tags(tags)
 
     def _observe(self, event: TelemetryEvent) -> None:
@@ -253,6 +253,9 @@ class Agent:
             version=config.general.version,
             tags=config.general.all_tags,
         )
+
+    def _metric_tags(self, tags: TagSet) -> TagSet:
+        return tags.with_tags(pair for pair in self.config.metrics.tags if pair[0] not in tags)
 
     def _key_state(self) -> str:
         if self.resolved_key is not None:

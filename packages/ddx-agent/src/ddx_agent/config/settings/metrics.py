@@ -17,6 +17,9 @@ class Metrics(Section):
         "DD_STATSD_METRIC_NAMESPACE", default=None, parser=parse.namespace,
         about="Prefix for the names of DogStatsD metrics.",
     )  # fmt: skip
+    tags: tuple[tuple[str, str], ...] = setting(
+        "DD_DOGSTATSD_TAGS", default=(), parser=parse.tags, about="More tags on metrics alone; `DD_TAGS` is stronger.",
+    )  # fmt: skip
     exclude_tags: tuple[str, ...] = setting(
         "DD_LAMBDA_CUSTOMER_METRICS_EXCLUDE_TAGS", default=(), parser=parse.comma_list,
         about="Keys of function tags that are left off custom metrics.",
