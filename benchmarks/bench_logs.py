@@ -1,8 +1,8 @@
 """CPU per log line, from a delivery of the Telemetry API to compressed batches; and what an outage holds in memory.
 
 The lines are half text, half JSON (as text and as object records), about 200 bytes each, in deliveries of at most 1,000
-lines and 256 KiB, as the platform makes them. The intake is in memory; the numbers are process CPU time, best of three.
-In one process: what is measured is what one core can do with nothing around it.
+lines and 256 KiB, as the platform makes them. First the steps in one process, with the intake in memory: process CPU time,
+best of three. Then the same lines through the real extension, over its telemetry port.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import msgspec
 import trio
 import zstandard
 
-from benchmarks.table import Options, Row, Table
+from benchmarks.extension import Extension
+from benchmarks.intake import Intake
+from benchmarks.lambda_stand_in import LambdaStandIn
+from benchmarks.table import Options, Row, Table, percentile
 from ddx_core.clock import now_ns
 from ddx_core.errors import Unavailable
 from ddx_core.events import parse_telemetry
@@ -157,7 +160,67 @@ def tables(options: Options) -> list[Table]:
         "outage_dropped_lines": ("dropped while the intake is down", "lines"),
     }
     rows = [Row(what, unit, found[key]) for key, (what, unit) in names.items()]
-    return [Table(f"Logs, {found['lines']:,.0f} lines through the pipeline (best of 3)", rows)]
+    count = options.pick(100_000, 2000)
+    extension = [
+        Row(
+            "telemetry listener to delivered batches", "µs CPU a line", through_the_extension(count),
+            found["intake_decode_us"], "the intake's decoding", target=10,
+        ),
+        Row("end of 5,000 lines at once → `next`", "ms", end_of_many_lines_ms(options.pick(9, 1)), target=150),
+    ]  # fmt: skip
+    return [
+        Table(f"Logs, {found['lines']:,.0f} lines through the pipeline (best of 3)", rows),
+        Table(f"Logs, {count:,} lines through the extension's process", extension),
+    ]
+
+
+def through_the_extension(count: int) -> float:
+    """µs of CPU of the agent a line: HTTP, parsing, batches, compression and delivery, one invocation per 5,000 lines."""
+    with (
+        Intake() as intake,
+        LambdaStandIn() as lambda_,
+        Extension(lambda_, intake_url=intake.url, DD_SERVERLESS_FLUSH_STRATEGY="end") as extension,
+    ):
+        lambda_.asked_next()
+        time.sleep(0.3)
+        before_s = extension.cpu_s()
+        for first in range(0, count, 5000):
+            request_id = f"00000000-0000-4000-8000-{first:012}"
+            lambda_.invoke(request_id)
+            for start in range(first, min(first + 5000, count), lines_per_delivery):
+                numbers = range(start, min(start + lines_per_delivery, count))
+                lambda_.tell(*(_line(number, request_id) for number in numbers))
+            lambda_.end(request_id)
+            lambda_.asked_next()
+        spent_s = extension.cpu_s() - before_s
+        delivered = extension.end()["logs"]["delivered"]["items"]
+        assert delivered >= count, (delivered, count)
+    return spent_s * 1e6 / count
+
+
+def end_of_many_lines_ms(runs: int) -> float:
+    """From the first delivery of 5,000 lines of 200 bytes, the runtime's end in the last, to the next event being asked for."""
+    added_ms: list[float] = []
+    text = "x" * 199 + "\n"
+    line = {"time": "2025-06-01T12:00:00.000Z", "type": "function", "record": text}
+    with (
+        Intake() as intake,
+        LambdaStandIn() as lambda_,
+        Extension(lambda_, intake_url=intake.url, DD_SERVERLESS_FLUSH_STRATEGY="end") as extension,
+    ):
+        lambda_.asked_next()
+        time.sleep(0.3)
+        for number in range(runs):
+            request_id = f"00000000-0000-4000-8000-{number:012}"
+            lambda_.invoke(request_id)
+            # Equal deliveries would be taken for repeats of one.
+            began = lambda_.tell(*({**line, "record": f"{number} 0 {text}"} for _ in range(1000)))
+            for part in range(1, 4):
+                lambda_.tell(*({**line, "record": f"{number} {part} {text}"} for _ in range(1000)))
+            lambda_.end(request_id, *({**line, "record": f"{number} 4 {text}"} for _ in range(1000)))
+            added_ms.append((lambda_.asked_next() - began) * 1e3)
+        assert extension.end()["logs"]["delivered"]["items"] >= runs * 5000
+    return percentile(added_ms, 0.5)
 
 
 def measure(lines: int) -> dict[str, float]:

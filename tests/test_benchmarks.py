@@ -42,9 +42,11 @@ def test_reading_the_configuration_is_measured() -> None:
     assert [row["target"] for row in table["rows"]] == [None, 60, 60, 60]
 
 
-def test_log_steps_are_measured() -> None:
-    (table,) = run_quickly("logs")["tables"]
-    assert all(row["ours"] >= 0 for row in table["rows"])
+@pytest.mark.system
+def test_log_steps_are_measured_alone_and_through_the_extension() -> None:
+    steps, extension = run_quickly("logs")["tables"]
+    assert all(row["ours"] >= 0 for row in steps["rows"])
+    assert [row["target"] for row in extension["rows"]] == [10, 150]
 
 
 def test_a_row_says_whether_its_target_is_met() -> None:
