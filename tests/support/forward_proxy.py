@@ -85,8 +85,9 @@ class ForwardProxy:
             await self._refuse(stream, step)
             return
         if self.login is not None:
-            expected = b"Basic " + base64.b64encode(self.login.encode())
-            if b"proxy-authorization: " + expected.lower() not in head.lower():
+            lines = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
+            given = [value for name, _, value in lines if name.lower() == b"proxy-authorization"]
+            if given != [b"Basic " + base64.b64encode(self.login.encode())]:
                 await self._refuse(stream, 407)
                 return
         method, target, _ = head.split(b" ", 2)
