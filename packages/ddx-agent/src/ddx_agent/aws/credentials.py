@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import msgspec
@@ -45,16 +45,20 @@ class CredentialSource:
         environ = self._environ
         access_key, secret_key = environ.get("AWS_ACCESS_KEY_ID", ""), environ.get("AWS_SECRET_ACCESS_KEY", "")
         if access_key and secret_key:
-            return Credentials(access_key, secret_key, environ.get("AWS_SESSION_TOKEN", ""))
+            return _checked(Credentials(access_key, secret_key, environ.get("AWS_SESSION_TOKEN", "")))
         if self._kept is not None and self._is_fresh(self._kept):
             return self._kept
-        self._kept = await self._fetch()
+        try:
+            self._kept = await self._fetch()
+        except AwsError:
+            if self._kept is None or not self._is_fresh(self._kept, margin_s=0.0):
+                raise
         return self._kept
 
-    def _is_fresh(self, credentials: Credentials) -> bool:
+    def _is_fresh(self, credentials: Credentials, *, margin_s: float = refresh_before_s) -> bool:
         # Without an expiration nobody knows, so that each use asks again.
         now_s = self._wall_clock() / ns_per_s
-        return credentials.expires_s is not None and now_s < credentials.expires_s - refresh_before_s
+        return credentials.expires_s is not None and now_s < credentials.expires_s - margin_s
 
     async def _fetch(self) -> Credentials:
         url = container_url(self._environ)
@@ -69,12 +73,12 @@ class CredentialSource:
             raise AwsError(f"container credentials: status {answer.status}", status=answer.status)
         try:
             found = msgspec.json.decode(answer.body, type=_Answer)
-            expires_s = datetime.fromisoformat(found.expiration).timestamp() if found.expiration else None
-        except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError):
+            expires_s = _unix_s(found.expiration) if found.expiration else None
+        except (RecursionError, ValueError, OverflowError):
             raise AwsError("container credentials: the answer is not understood") from None
         if not found.access_key_id or not found.secret_access_key:
             raise AwsError("container credentials: the answer has no keys")
-        return Credentials(found.access_key_id, found.secret_access_key, found.token, expires_s)
+        return _checked(Credentials(found.access_key_id, found.secret_access_key, found.token, expires_s))
 
     def _token(self) -> str:
         path = self._environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
@@ -108,6 +112,20 @@ def container_url(environ: Mapping[str, str]) -> str | None:
         if parts.scheme == "http" and (host in _known_hosts or host == "localhost" or _is_loopback(host)):
             return full
     raise AwsError("AWS_CONTAINER_CREDENTIALS_FULL_URI names neither https nor an address of this machine")
+
+
+def _checked(credentials: Credentials) -> Credentials:
+    """Raises AwsError for what no header can carry, before any other error could quote it."""
+    texts = (credentials.access_key, credentials.secret_key, credentials.token)
+    if not all(text.isascii() and text.isprintable() for text in texts):
+        raise AwsError("the AWS credentials have characters that no credentials have")
+    return credentials
+
+
+def _unix_s(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    # Without a zone it is UTC, whatever TZ the function has set.
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _is_loopback(host: str) -> bool:

@@ -47,6 +47,8 @@ async def delegated_key(
     wall_clock: WallClock = now_ns,
 ) -> str:
     """The key from `api_url`, Datadog's `https://api.SITE`. Raises AwsError."""
+    if not (org_uuid.isascii() and org_uuid.isprintable() and org_uuid.strip()):
+        raise AwsError("delegated authentication: DD_ORG_UUID is no UUID")
     credentials = await aws.credentials()
     token = proof(
         credentials,
@@ -65,7 +67,7 @@ async def delegated_key(
     try:
         document: Any = msgspec.json.decode(answer.body)
         key = document["data"]["attributes"]["api_key"]
-    except (msgspec.MsgspecError, RecursionError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         key = None
     if not isinstance(key, str) or not key.strip():
         raise AwsError("delegated authentication: the answer has no key")

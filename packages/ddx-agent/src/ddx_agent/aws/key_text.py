@@ -26,7 +26,7 @@ def api_key_in(text: str) -> str:
 def _lifted(text: str) -> str:
     try:
         document: Any = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+    except (ValueError, RecursionError):
         return text
     if isinstance(document, dict):
         for name in ("dd_api_key", "apiKey"):

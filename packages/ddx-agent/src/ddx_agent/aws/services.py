@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +11,10 @@ import msgspec
 from ddx_core.clock import WallClock, now_ns, ns_per_s
 
 from .credentials import CredentialSource
-from .errors import AwsError
+from .errors import AwsError, denied, error_kind, is_throttled, what_to_do
 from .places import endpoint, own_region, region_of
 from .signing import Credentials, sign
-from .transport import HttpClient, error_kind
-
-_denied = ("AccessDeniedException", "AccessDenied", "UnauthorizedOperation")
+from .transport import HttpClient
 
 
 class Aws:
@@ -60,51 +57,68 @@ class Aws:
     async def decrypt(self, ciphertext: str) -> str:
         """The text behind a base64 KMS ciphertext, encrypted without a context or, as the console does, with the function's."""
         blob = "".join(ciphertext.split())
+        _check_base64(blob)
         try:
             answer = await self._call("kms", "TrentService.Decrypt", {"CiphertextBlob": blob}, self.region)
         except AwsError as error:
-            if error.kind != "InvalidCiphertextException":
+            name = self._environ.get("AWS_LAMBDA_FUNCTION_NAME")
+            # A policy may allow decryption for this context alone, so that without it the answer is a refusal.
+            if not name or (error.kind != "InvalidCiphertextException" and error.kind not in denied):
                 raise
-            context = {"LambdaFunctionName": self._environ.get("AWS_LAMBDA_FUNCTION_NAME", "")}
-            body = {"CiphertextBlob": blob, "EncryptionContext": context}
-            answer = await self._call("kms", "TrentService.Decrypt", body, self.region)
+            answer = await self._decrypt_in_context(blob, name, error)
         return _decoded("KMS", answer.get("Plaintext"))
+
+    async def _decrypt_in_context(self, blob: str, function_name: str, first: AwsError) -> dict[str, Any]:
+        request = {"CiphertextBlob": blob, "EncryptionContext": {"LambdaFunctionName": function_name}}
+        try:
+            return await self._call("kms", "TrentService.Decrypt", request, self.region)
+        except AwsError as second:
+            # What is not allowed is worth more to know than that it is no such ciphertext either.
+            raise (first if first.kind in denied and not second.may_pass else second) from None
 
     async def _call(self, service: str, target: str, request: dict[str, Any], region: str) -> dict[str, Any]:
         url = endpoint(service, region, fips=self.fips, environ=self._environ)
         action = f"{service}:{target.rpartition('.')[2]}"
-        body = msgspec.json.encode(request)
+        credentials = await self._credentials.get()
         headers = {
             "Host": url.partition("://")[2].partition("/")[0],
             "Content-Type": "application/x-amz-json-1.1",
             "X-Amz-Target": target,
         }
-        signed = sign(
-            await self._credentials.get(),
-            service=service,
-            region=region,
-            headers=headers,
-            body=body,
-            now_s=self._wall_clock() / ns_per_s,
-        )
+        now_s = self._wall_clock() / ns_per_s
+        try:
+            body = msgspec.json.encode(request)
+            signed = sign(credentials, service=service, region=region, headers=headers, body=body, now_s=now_s)
+        except UnicodeError:
+            # Bytes in the environment that are no UTF-8.
+            raise AwsError(f"{action} in {region}: the setting has characters that cannot be sent") from None
         answer = await self._http.call(action, "POST", f"{url}/", headers=signed, body=body)
         if answer.status != 200:
             kind = error_kind(answer.body)
-            help_ = f"; allow {action} to the function's role" if kind in _denied else ""
             raise AwsError(
-                f"{action} in {region}: {kind or 'an error'} (status {answer.status}){help_}",
+                f"{action} in {region}: {kind or 'an error'} (status {answer.status})"
+                f"{what_to_do(kind, action, answer.body)}",
                 kind=kind,
                 status=answer.status,
-                may_pass="Throttl" in kind,
+                may_pass=is_throttled(kind),
             )
         try:
             return msgspec.json.decode(answer.body, type=dict[str, Any])
-        except (msgspec.MsgspecError, RecursionError):
+        except (ValueError, RecursionError):
             raise AwsError(f"{action} in {region}: the answer is not understood") from None
+
+
+def _check_base64(blob: str) -> None:
+    try:
+        base64.b64decode(blob, validate=True)
+    except ValueError:
+        raise AwsError(
+            "KMS: the ciphertext is no base64; expected the CiphertextBlob that `aws kms encrypt` prints"
+        ) from None
 
 
 def _decoded(service: str, blob: Any) -> str:
     try:
         return base64.b64decode(blob, validate=True).decode()
-    except (TypeError, binascii.Error, UnicodeError, ValueError):
+    except (TypeError, ValueError):
         raise AwsError(f"{service}: the answer holds no text") from None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import random
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import msgspec
 import trio
 
+from ddx_agent import version
 from ddx_core.intake import load_httpx
 
-from .errors import AwsError
+from .errors import AwsError, error_kind, is_throttled
 
 if TYPE_CHECKING:
     import ssl
@@ -22,14 +22,23 @@ if TYPE_CHECKING:
     from ddx_core.intake import Proxy
 
 call_limit_s = 5.0
+connect_limit_s = 2.0
 tries = 2
 pause_s = 0.2
 most_answer_bytes = 1 << 20
 
+# This machine, and where ECS and EKS give credentials: no proxy can reach them, nor may it see their token.
+_never_by_proxy: Final = ("localhost", "127.0.0.1", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]")
+
 
 class Answer(NamedTuple):
+    """Shown without its body, which may be a secret."""
+
     status: int
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {len(self.body)} bytes)"
 
 
 class HttpClient:
@@ -41,40 +50,51 @@ class HttpClient:
         make_tls: Callable[[], ssl.SSLContext] | None = None,
         proxy: Proxy | None = None,
         trust_env: bool = True,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """`trust_env` takes the proxy that all programs share (HTTPS_PROXY, NO_PROXY), where `proxy` is not given."""
         self._make_tls = make_tls
         self._proxy = proxy
         self._trust_env = trust_env
+        self._chance = chance
         self._client: httpx.AsyncClient | None = None
 
     async def aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def call(self, what: str, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """The answer whatever its status. Raises AwsError, naming `what` and the host, when there is none."""
         load_httpx(http2=False)
         import httpx
 
-        host = urlsplit(url).hostname
-        reason = f"no answer within {call_limit_s:g} s"
+        host = _host_of(what, url)
+        reason, kind, status = "", "", None
         for attempt in range(tries):
             if attempt:
-                await trio.sleep(pause_s)
+                await trio.sleep(pause_s * (0.5 + self._chance()))
+            reason, kind, status = f"no answer within {call_limit_s:g} s", "", None
             try:
                 with trio.move_on_after(call_limit_s):
                     answer = await self._exchange(method, url, headers, body)
-                    if answer.status < 500 and answer.status != 429:
+                    kind = error_kind(answer.body) if answer.status >= 400 else ""
+                    if answer.status < 500 and answer.status != 429 and not is_throttled(kind):
                         return answer
-                    reason = f"status {answer.status}"
+                    status = answer.status
+                    reason = f"{kind} (status {status})" if kind else f"status {status}"
+            except httpx.ConnectTimeout:
+                reason = f"no connection within {connect_limit_s:g} s"
             except httpx.TimeoutException:
                 reason = "a timeout"
             except httpx.TransportError as error:
                 reason = type(error).__name__
-            except (httpx.InvalidURL, ValueError, UnicodeError) as error:
+            except (httpx.InvalidURL, ValueError) as error:
                 raise AwsError(f"{what}: the request to {host} cannot be made ({type(error).__name__})") from None
-        raise AwsError(f"{what}: {host} gave {reason}", may_pass=True)
+            except ImportError:
+                # httpx without its extra; its text would do, but for who set which proxy.
+                raise AwsError(f"{what}: HTTPS_PROXY or ALL_PROXY is of a kind that is not supported (socks)") from None
+        raise AwsError(f"{what}: {host} gave {reason}", kind=kind, status=status, may_pass=True)
 
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         import httpx
@@ -82,9 +102,14 @@ class HttpClient:
         if self._client is None:
             proxy = self._proxy
             self._client = httpx.AsyncClient(
+                # The body is read as it comes, so nothing may be compressed.
+                headers={"User-Agent": f"ddx/{version}", "Accept-Encoding": "identity"},
                 follow_redirects=False,
-                timeout=call_limit_s,
+                timeout=httpx.Timeout(call_limit_s, connect=connect_limit_s),
+                # Calls are minutes apart, and a connection that was open in a freeze may be dead.
+                limits=httpx.Limits(max_keepalive_connections=0),
                 trust_env=self._trust_env,
+                mounts={f"all://{host}": None for host in _never_by_proxy} if proxy is None else None,
                 verify=self._make_tls() if self._make_tls is not None else True,
                 proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.auth),
             )
@@ -101,16 +126,8 @@ class HttpClient:
             return Answer(response.status_code, content)
 
 
-class _ErrorBody(msgspec.Struct):
-    type: str = msgspec.field(name="__type", default="")
-    code: str = ""
-
-
-def error_kind(body: bytes) -> str:
-    """AWS's name of an error: `{"__type": "com.amazonaws...#AccessDeniedException"}` → AccessDeniedException."""
+def _host_of(what: str, url: str) -> str:
     try:
-        told = msgspec.json.decode(body, type=_ErrorBody)
-    except (msgspec.MsgspecError, RecursionError):
-        return ""
-    kind = (told.type or told.code).rpartition("#")[2]
-    return kind if re.fullmatch(r"[A-Za-z0-9.]{1,80}", kind) else ""
+        return urlsplit(url).hostname or "no host"
+    except ValueError:
+        raise AwsError(f"{what}: the URL cannot be read; check AWS_ENDPOINT_URL") from None

@@ -15,6 +15,7 @@ from ..events import (
     InitReport,
     InitStart,
     Invoke,
+    LogLine,
     Report,
     RestoreReport,
     RestoreStart,
@@ -82,6 +83,8 @@ class InvocationTracker:
 
     def observe(self, event: TelemetryEvent) -> None:
         """One event of the Telemetry API; kinds that say nothing of an invocation's life are passed over."""
+        if type(event) is LogLine:
+            return  # nearly all events are lines
         match event:
             case Start():
                 self._start(event)
