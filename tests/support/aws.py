@@ -6,6 +6,7 @@ Signatures are checked by botocore: the request is signed again with the known s
 from __future__ import annotations
 
 import base64
+import gzip
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -49,14 +50,22 @@ def error(kind: str, status: int = 400, message: str = "no") -> Response:
     )
 
 
+def denied(action: str) -> Response:
+    role = "arn:aws:sts::123456789012:assumed-role/orders/orders"
+    text = (
+        f"User: {role} is not authorized to perform: {action} on resource: x because no identity-based policy allows it"
+    )
+    return error("AccessDeniedException", message=text)
+
+
 class Aws:
-    """`script` holds answers for the next calls, whichever they are: a Response, `hang` or `reset`."""
+    """`script` holds answers for the next calls, whichever they are: a Response, bytes sent as they are, `hang` or `reset`."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, dict[str, Any]] = {}
         self.parameters: dict[str, str] = {}
         self.allowed = {"secretsmanager:GetSecretValue", "ssm:GetParameter", "kms:Decrypt"}
-        self.script: list[Response | str] = []
+        self.script: list[Response | bytes | str] = []
         self.calls: list[tuple[str, str]] = []
         self.credentials: dict[str, str] = {}
         self.credentials_token = "endpoint-token"
@@ -100,6 +109,8 @@ class Aws:
             await trio.sleep_forever()
         if step == "reset":
             raise Hangup
+        if isinstance(step, bytes):
+            raise Hangup(step, reset=False)
         assert isinstance(step, Response)
         return step
 
@@ -117,7 +128,7 @@ class Aws:
         if trouble is not None:
             return trouble
         if self.calls[-1][0] not in self.allowed:
-            return error("AccessDeniedException")
+            return denied(self.calls[-1][0])
         body: dict[str, Any] = msgspec.json.decode(request.body)
         match target:
             case "secretsmanager.GetSecretValue":
@@ -192,7 +203,12 @@ class Aws:
         if (scheme, method) != ("Delegated", "POST") or expected != authorization:
             return json({"errors": ["no"]}, 403)
         self.key_calls.append((address, headers["X-Ddog-Org-Id"]))
-        return json({"data": {"attributes": {"api_key": "d" * 32}}})
+        body = msgspec.json.encode({"data": {"attributes": {"api_key": "d" * 32}}})
+        if "gzip" not in (request.headers.get("accept-encoding") or ""):
+            return Response(body=body, content_type="application/json")
+        return Response(
+            body=gzip.compress(body), headers=(("Content-Encoding", "gzip"),), content_type="application/json"
+        )
 
 
 @asynccontextmanager

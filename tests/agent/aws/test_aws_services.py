@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,11 +16,11 @@ from hypothesis import strategies as st
 
 from ddx_agent.aws import Aws, AwsError, HttpClient, api_key_in, delegated_key, transport
 from ddx_agent.aws.credentials import container_url
-from ddx_agent.aws.places import endpoint, region_of
+from ddx_agent.aws.places import endpoint, is_region, region_of
 from ddx_agent.aws.transport import Answer
 from ddx_core.http import Response
 from tests.support import aws as stand_in
-from tests.support.aws import error, open_aws, secret_key
+from tests.support.aws import denied, error, open_aws, secret_key
 
 arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:datadog"
 
@@ -62,6 +63,62 @@ async def test_a_ciphertext_is_decrypted_with_and_without_the_functions_context(
             await aws.decrypt(server.encrypt("x", function_name="another"))
 
 
+async def test_a_policy_may_allow_decryption_in_the_functions_context_alone() -> None:
+    async with clients() as (aws, server, _):
+        ciphertext = server.encrypt("console", function_name="orders")
+        server.script = [denied("kms:Decrypt")]
+        assert await aws.decrypt(ciphertext) == "console"
+        server.script = [denied("kms:Decrypt"), error("InvalidCiphertextException")]
+        with pytest.raises(AwsError, match="allow kms:Decrypt"):
+            await aws.decrypt(ciphertext)
+        server.script = [error("InvalidCiphertextException"), denied("kms:Decrypt")]
+        with pytest.raises(AwsError, match="allow kms:Decrypt"):
+            await aws.decrypt(ciphertext)
+
+
+async def test_a_function_without_a_name_has_no_context_to_try() -> None:
+    async with clients(AWS_LAMBDA_FUNCTION_NAME="") as (aws, server, _):
+        with pytest.raises(AwsError, match="InvalidCiphertextException"):
+            await aws.decrypt(server.encrypt("x", function_name="orders"))
+        assert len(server.calls) == 1
+
+
+async def test_what_is_no_ciphertext_is_told_without_asking_aws() -> None:
+    async with clients() as (aws, server, _):
+        with pytest.raises(AwsError, match="the ciphertext is no base64") as caught:
+            await aws.decrypt("plain-text-key")
+        assert "plain" not in str(caught.value)
+        assert not server.calls
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (denied("kms:Decrypt"), "allow kms:Decrypt to"),
+        (error("AccessDeniedException", message="Access to KMS is not allowed"), "allow kms:Decrypt to"),
+        (
+            error("AccessDeniedException", message="S3CR3T is not authorized to perform: iam:S3CR3T"),
+            "allow ssm:GetParam",
+        ),
+        (error("DecryptionFailure"), "allow kms:Decrypt to"),
+        (error("ParameterNotFound"), "check the name"),
+        (error("InvalidSignatureException", 403), "the clock"),
+        (error("S3CR3T"), "an error"),
+        (Response(status=400, body=b'{"__type":"ParameterNotFound","message":[5]}'), "ParameterNotFound"),
+        (Response(status=302, headers=(("Location", "http://localhost:1/S3CR3T"),)), "status 302"),
+    ],
+    ids=str,
+)
+async def test_an_error_says_what_to_do(answer: Response, advice: str) -> None:
+    async with clients() as (aws, server, _):
+        server.script = [answer]
+        with pytest.raises(AwsError) as caught:
+            await aws.parameter("/datadog/key")
+        assert advice in str(caught.value)
+        assert "S3CR3T" not in str(caught.value)
+        assert len(server.calls) == 1
+
+
 async def test_what_is_missing_is_named_with_what_to_allow() -> None:
     async with clients() as (aws, server, _):
         server.allowed = set()
@@ -92,8 +149,22 @@ async def test_a_clock_that_is_wrong_is_told() -> None:
         await http.aclose()
 
 
-@pytest.mark.parametrize("step", [Response(status=500), Response(status=503), Response(status=429), "reset"], ids=str)
-async def test_trouble_that_passes_is_passed(step: Response | str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "step",
+    [
+        Response(status=500),
+        Response(status=503),
+        Response(status=429),
+        error("ThrottlingException"),
+        error("TooManyRequestsException"),
+        error("InternalServiceError", 500),
+        "reset",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\ncut off",
+    ],
+    ids=str,
+)
+async def test_trouble_that_passes_is_passed(step: Response | bytes | str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "pause_s", 0.01)
     async with clients() as (aws, server, _):
         server.secrets[arn] = {"SecretString": "text"}
@@ -103,6 +174,8 @@ async def test_trouble_that_passes_is_passed(step: Response | str, monkeypatch: 
         with pytest.raises(AwsError) as caught:
             await aws.secret(arn)
         assert caught.value.may_pass
+        if isinstance(step, Response):
+            assert caught.value.status == step.status
 
 
 async def test_a_service_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +210,8 @@ bodies = st.binary(max_size=100) | st.sampled_from(
     [
         b"{}", b"[]", b"null", b'{"SecretString":5}', b'{"Parameter":[]}', b'{"Plaintext":"?"}', b'{"Plaintext":"/w=="}',
         b'{"__type":"S3CR3T<script>"}', b'{"SecretBinary":{"S3CR3T":1}}', b'{"data":{"attributes":{"api_key":" "}}}',
+        b'{"SecretString":"\xff"}', b'{"Parameter":{"Value":"\xff"}}', b'{"__type":"\xff"}', b'{"__type":"a","message":{}}',
+        b'{"AccessKeyId":"a","SecretAccessKey":"S3CR3T\\n"}', b'{"AccessKeyId":"a","SecretAccessKey":"S3CR3T\xc3\xa9"}',
         b"[" * 5000, b'{"AccessKeyId":"S3CR3T"}', b'{"AccessKeyId":"a","SecretAccessKey":"b","Expiration":"S3CR3T"}',
     ]
 )  # fmt: skip
@@ -206,6 +281,42 @@ async def test_credentials_of_the_container_endpoint_are_kept_until_shortly_befo
         await http.aclose()
 
 
+async def test_credentials_that_cannot_be_renewed_are_used_to_their_end() -> None:
+    now = datetime.now(UTC)
+    clock = [now]
+    async with open_aws() as server:
+        server.credentials = {
+            "AccessKeyId": "a",
+            "SecretAccessKey": "b",
+            "Expiration": (now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S"),
+        }
+        http = HttpClient(trust_env=False)
+        aws = Aws(container_environ(server), http, wall_clock=lambda: int(clock[0].timestamp() * 1e9))
+        await aws.credentials()
+        server.credentials_token = "changed"
+        clock[0] = now + timedelta(minutes=58)
+        assert (await aws.credentials()).access_key == "a"
+        clock[0] = now + timedelta(minutes=61)
+        with pytest.raises(AwsError, match="status 401"):
+            await aws.credentials()
+        await http.aclose()
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+@pytest.mark.parametrize("value", ["S3CR3T\udcff", "S3CR3T\n", "S3CR3T\u00e9"])
+async def test_credentials_that_no_header_can_carry_are_refused_without_telling_them(name: str, value: str) -> None:
+    with pytest.raises(AwsError, match="characters that no credentials have") as caught:
+        await Aws(environ | {name: value}, HttpClient()).secret("s")
+    assert "S3CR3T" not in repr(caught.value)
+
+
+async def test_a_setting_that_is_no_text_is_told() -> None:
+    aws = Aws(environ, HttpClient())
+    for ask in (aws.secret, aws.parameter):
+        with pytest.raises(AwsError, match="cannot be sent"):
+            await ask("x\udcff")
+
+
 async def test_the_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
     async with open_aws() as server:
         server.credentials = {"AccessKeyId": "a", "SecretAccessKey": "b"}
@@ -261,6 +372,9 @@ def test_a_token_is_not_told_to_anybody(url: str) -> None:
         ("kms", "us-gov-west-1", True, "https://kms-fips.us-gov-west-1.amazonaws.com"),
         ("secretsmanager", "cn-north-1", False, "https://secretsmanager.cn-north-1.amazonaws.com.cn"),
         ("sts", "us-iso-east-1", False, "https://sts.us-iso-east-1.c2s.ic.gov"),
+        ("ssm", "eusc-de-east-1", False, "https://ssm.eusc-de-east-1.amazonaws.eu"),
+        ("ssm", "us-gov-west-1", True, "https://ssm.us-gov-west-1.amazonaws.com"),
+        ("sts", "us-gov-east-1", True, "https://sts.us-gov-east-1.amazonaws.com"),
     ],
 )
 def test_the_host_follows_region_and_partition(service: str, region: str, fips: bool, url: str) -> None:
@@ -271,6 +385,29 @@ def test_endpoints_can_be_set_as_for_the_sdks() -> None:
     environ = {"AWS_ENDPOINT_URL": "http://all/", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://one"}
     assert endpoint("secretsmanager", "x", fips=False, environ=environ) == "http://one"
     assert endpoint("kms", "x", fips=True, environ=environ) == "http://all"
+    ignored = environ | {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    assert endpoint("kms", "x", fips=False, environ=ignored) == "https://kms.x.amazonaws.com"
+
+
+@pytest.mark.parametrize("service", ["secretsmanager", "ssm", "kms", "sts"])
+def test_the_hosts_are_those_that_botocore_knows(service: str) -> None:
+    import botocore.session
+    from botocore.endpoint_provider import EndpointProvider
+
+    session: Any = botocore.session.Session()
+    loader: Any = session.get_component("data_loader")
+    partitions: Any = loader.load_data("partitions")
+    provider: Any = EndpointProvider(loader.load_service_model(service, "endpoint-rule-set-1"), partitions)
+    listed: list[dict[str, Any]] = partitions["partitions"]
+    # Names that stand for no region end in -global.
+    regions = [name for part in listed for name in part["regions"] if not name.endswith("-global")]
+    assert len(regions) > 30
+    more = {"UseGlobalEndpoint": False} if service == "sts" else {}
+    for region in regions:
+        assert is_region(region)
+        for fips in (False, True):
+            known = provider.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=False, **more).url
+            assert endpoint(service, region, fips=fips, environ={}) == known
 
 
 @pytest.mark.parametrize(
@@ -329,6 +466,11 @@ async def test_a_delegated_key_is_had_by_proving_the_role() -> None:
         key = await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
         assert key == "d" * 32
         assert server.key_calls == [("https://sts.eu-west-1.amazonaws.com", "org")]
+        calls = len(server.key_calls)
+        for org_uuid in ("", " ", "a\nb", "\udcff"):
+            with pytest.raises(AwsError, match="DD_ORG_UUID is no UUID"):
+                await delegated_key(aws, http, org_uuid=org_uuid, api_url=server.url, environ=server.environ)
+        assert len(server.key_calls) == calls
         server.script = [error("x", 403)]
         with pytest.raises(AwsError, match="is the function's role mapped to DD_ORG_UUID"):
             await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)

@@ -73,6 +73,36 @@ def test_published_signatures(service: str, target: str, region: str, body: str,
 
 
 @pytest.mark.parametrize(
+    ("headers", "body", "signature"),
+    [
+        ({}, b"", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+        ({"My-Header1": "value1"}, b"", "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"),
+        ({"My-Header1": "VALUE1"}, b"", "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d"),
+        (
+            {"Content-Type": "application/x-www-form-urlencoded"}, b"Param1=value1",
+            "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+        ),
+        (
+            {"Content-Type": "application/x-www-form-urlencoded; charset=utf8"}, b"Param1=value1",
+            "1a72ec8f64bd914b0e42e42607c7fbce7fb2c7465f63e3092b3b0d39fa77a6fe",
+        ),
+    ],
+    ids=["post-vanilla", "post-header-key-sort", "post-header-value-case", "form-urlencoded", "form-with-charset"],
+)  # fmt: skip
+def test_signatures_of_the_aws_test_suite(headers: dict[str, str], body: bytes, signature: str) -> None:
+    """The POST cases of the suite that AWS publishes with the description of Signature Version 4."""
+    signed = sign(
+        Credentials(access_key, secret_key),
+        service="service",
+        region="us-east-1",
+        headers={"Host": "example.amazonaws.com", **headers},
+        body=body,
+        now_s=datetime(2015, 8, 30, 12, 36, tzinfo=UTC).timestamp(),
+    )
+    assert signed["Authorization"].endswith(f"Signature={signature}")
+
+
+@pytest.mark.parametrize(
     ("token", "signature"),
     [
         ("", "a0d2350ca9fe0523a01c9e0cc253afde590c1962ff4eaa26dbb915992db1fb2b"),

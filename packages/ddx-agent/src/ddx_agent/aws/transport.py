@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -83,17 +85,18 @@ class HttpClient:
                         return answer
                     status = answer.status
                     reason = f"{kind} (status {status})" if kind else f"status {status}"
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as error:
+                raise AwsError(f"{what}: the request to {host} cannot be made ({type(error).__name__})") from None
+            except ImportError:
+                raise AwsError(
+                    f"{what}: HTTPS_PROXY or ALL_PROXY names a SOCKS proxy, which is not supported"
+                ) from None
             except httpx.ConnectTimeout:
                 reason = f"no connection within {connect_limit_s:g} s"
             except httpx.TimeoutException:
                 reason = "a timeout"
             except httpx.TransportError as error:
                 reason = type(error).__name__
-            except (httpx.InvalidURL, ValueError) as error:
-                raise AwsError(f"{what}: the request to {host} cannot be made ({type(error).__name__})") from None
-            except ImportError:
-                # httpx without its extra; its text would do, but for who set which proxy.
-                raise AwsError(f"{what}: HTTPS_PROXY or ALL_PROXY is of a kind that is not supported (socks)") from None
         raise AwsError(f"{what}: {host} gave {reason}", kind=kind, status=status, may_pass=True)
 
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -113,7 +116,9 @@ class HttpClient:
                 verify=self._make_tls() if self._make_tls is not None else True,
                 proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.auth),
             )
-        async with self._client.stream(method, url, headers=dict(headers), content=body) as response:
+        request = self._client.build_request(method, url, headers=dict(headers), content=body)
+        request.stream = _body_type()(body)
+        async with aclosing(await self._client.send(request, stream=True)) as response:
             content = b""
             with trio.CancelScope() as reading:
                 async for chunk in response.aiter_raw():
@@ -126,8 +131,29 @@ class HttpClient:
             return Answer(response.status_code, content)
 
 
+@cache
+def _body_type() -> Callable[[bytes], httpx.AsyncByteStream]:
+    """A request body for httpx that is no async generator: one of those is left half-read when a call is cancelled."""
+    import httpx
+
+    class Body(httpx.AsyncByteStream):
+        def __init__(self, body: bytes) -> None:
+            self._left = body
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self
+
+        async def __anext__(self) -> bytes:
+            body, self._left = self._left, b""
+            if not body:
+                raise StopAsyncIteration
+            return body
+
+    return Body
+
+
 def _host_of(what: str, url: str) -> str:
     try:
         return urlsplit(url).hostname or "no host"
     except ValueError:
-        raise AwsError(f"{what}: the URL cannot be read; check AWS_ENDPOINT_URL") from None
+        raise AwsError(f"{what}: the URL cannot be read") from None
