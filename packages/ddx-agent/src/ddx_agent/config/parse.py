@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
+from ddx_core.intake import Proxy
 from ddx_logs.rules import parse_rules
 
 Raw = str | list[Any] | dict[str, Any]
@@ -174,14 +175,14 @@ def secret(raw: Raw) -> str | None:
 def proxy(raw: Raw) -> str | None:
     """A proxy's URL, its credentials included; a host alone gets `http://`."""
     form = "a proxy like http://host:3128 or http://user:password@host:3128"
-    address = _text(raw, form).rstrip("/")
+    address = _text(raw, form)
     if not address:
         return None
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
-        address = f"http://{address}"
-    if re.fullmatch(r"https?://(?:[^@/\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", address):
-        return address
-    raise ValueError(f"expected {form}")
+    try:
+        Proxy(address)
+    except ValueError:
+        raise ValueError(f"expected {form}") from None
+    return (address if "://" in address else f"http://{address}").rstrip("/")
 
 
 def log_rules(raw: Raw) -> Partly:
