@@ -69,6 +69,7 @@ class Aws:
         self.calls: list[tuple[str, str]] = []
         self.credentials: dict[str, str] = {}
         self.credentials_token = "endpoint-token"
+        self.org_uuid = "org"
         self.key_calls: list[tuple[str, str]] = []
         self.port = 0
 
@@ -192,15 +193,19 @@ class Aws:
         signed = {name.lower(): value for name, value in headers.items()}
         region = authorization.split("/")[2]
         address = base64.b64decode(url).decode()
+        at = datetime.strptime(headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         expected = signature_of(
             signed,
             base64.b64decode(body),
             url=f"{address}/",
             service="sts",
             region=region,
-            at=datetime.strptime(headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC),
+            at=at,
         )
-        if (scheme, method) != ("Delegated", "POST") or expected != authorization:
+        is_signed = {"host", "x-amz-date", "x-ddog-org-id"} <= set(signed) and expected == authorization
+        is_timely = abs(at.timestamp() - time.time()) <= largest_skew_s
+        is_theirs = headers["X-Ddog-Org-Id"] == self.org_uuid
+        if (scheme, method) != ("Delegated", "POST") or not (is_signed and is_timely and is_theirs):
             return json({"errors": ["no"]}, 403)
         self.key_calls.append((address, headers["X-Ddog-Org-Id"]))
         body = msgspec.json.encode({"data": {"attributes": {"api_key": "d" * 32}}})

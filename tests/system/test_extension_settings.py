@@ -110,16 +110,18 @@ async def test_an_observability_pipelines_worker_gets_the_logs_and_nothing_else(
             assert world.intake.store.spans(name="work")
 
 
-async def test_processing_rules_filter_and_mask(tmp_path: Path) -> None:
+async def test_processing_rules_filter_and_mask_and_gzip_is_to_be_had(tmp_path: Path) -> None:
     rules = [
         {"type": "exclude_at_match", "name": "third", "pattern": "line 3$"},
         {"type": "exclude_at_match", "name": "bad", "pattern": "("},
         {"type": "mask_sequences", "name": "number", "pattern": r"(line )\d", "replace_placeholder": "${1}*"},
     ]
-    async with open_world(tmp_path, settings={"DD_LOGS_CONFIG_PROCESSING_RULES": json.dumps(rules)}) as world:
+    settings = {"DD_LOGS_CONFIG_PROCESSING_RULES": json.dumps(rules), "DD_LOGS_CONFIG_COMPRESSION_KIND": "gzip"}
+    async with open_world(tmp_path, settings=settings) as world:
         await world.tell("i0", lines=5)
         await world.end()
         assert world.lines_of("i0") == ["i0 line *"] * 4
+        assert {each.encoding for each in world.intake.store.requests(kind="logs")} == {"gzip"}
         assert world.account("logs")["dropped"]["filtered"]["items"] == 1
         assert any("DD_LOGS_CONFIG_PROCESSING_RULES" in line and "rule 2" in line for line in world.said)
 

@@ -1,22 +1,17 @@
-"""Secrets, parameters, ciphertexts and credentials from a server that checks signatures; and every way in which AWS says no."""
+"""Secrets, parameters and ciphertexts from a server that checks signatures; and every way in which AWS says no."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_agent.aws import Aws, AwsError, HttpClient, api_key_in, delegated_key, transport
-from ddx_agent.aws.credentials import container_url
-from ddx_agent.aws.places import endpoint, is_region, region_of
+from ddx_agent.aws import Aws, AwsError, HttpClient, delegated_key, transport
 from ddx_agent.aws.transport import Answer
 from ddx_core.http import Response
 from tests.support import aws as stand_in
@@ -103,6 +98,8 @@ async def test_what_is_no_ciphertext_is_told_without_asking_aws() -> None:
         (error("DecryptionFailure"), "allow kms:Decrypt to"),
         (error("ParameterNotFound"), "check the name"),
         (error("InvalidSignatureException", 403), "the clock"),
+        (error("UnrecognizedClientException"), "check AWS_ACCESS_KEY_ID"),
+        (error("ParameterNotFound:http://S3CR3T/"), "ParameterNotFound (status 400)"),
         (error("S3CR3T"), "an error"),
         (Response(status=400, body=b'{"__type":"ParameterNotFound","message":[5]}'), "ParameterNotFound"),
         (Response(status=302, headers=(("Location", "http://localhost:1/S3CR3T"),)), "status 302"),
@@ -244,239 +241,6 @@ def test_any_answer_is_a_value_or_an_aws_error_that_tells_no_secret(body: bytes,
     told: list[str] = []
     trio.run(main)
     assert not [text for text in told if marker in text or secret_key in text]
-
-
-# --- credentials ----------------------------------------------------------------------------------------------------------
-
-
-def container_environ(server: stand_in.Aws, **more: str) -> dict[str, str]:
-    return {
-        "AWS_REGION": "eu-west-1",
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{server.url}/credentials",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN": server.credentials_token,
-        **more,
-    }
-
-
-async def test_credentials_of_the_container_endpoint_are_kept_until_shortly_before_they_expire() -> None:
-    now = datetime.now(UTC)
-    clock = [now]
-    async with open_aws() as server:
-        server.secrets[arn] = {"SecretString": "text"}
-        server.credentials = {
-            "AccessKeyId": stand_in.access_key,
-            "SecretAccessKey": secret_key,
-            "Token": "fresh",
-            "Expiration": (now + timedelta(hours=1)).isoformat().replace("+00:00", "Z"),
-        }
-        http = HttpClient(trust_env=False)
-        aws = Aws(container_environ(server), http, wall_clock=lambda: int(clock[0].timestamp() * 1e9))
-        for _ in range(3):
-            assert await aws.secret(arn) == "text"
-        assert [call for call, _ in server.calls].count("credentials") == 1
-        clock[0] = now + timedelta(minutes=56)
-        await aws.credentials()
-        assert [call for call, _ in server.calls].count("credentials") == 2
-        await http.aclose()
-
-
-async def test_credentials_that_cannot_be_renewed_are_used_to_their_end() -> None:
-    now = datetime.now(UTC)
-    clock = [now]
-    async with open_aws() as server:
-        server.credentials = {
-            "AccessKeyId": "a",
-            "SecretAccessKey": "b",
-            "Expiration": (now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S"),
-        }
-        http = HttpClient(trust_env=False)
-        aws = Aws(container_environ(server), http, wall_clock=lambda: int(clock[0].timestamp() * 1e9))
-        await aws.credentials()
-        server.credentials_token = "changed"
-        clock[0] = now + timedelta(minutes=58)
-        assert (await aws.credentials()).access_key == "a"
-        clock[0] = now + timedelta(minutes=61)
-        with pytest.raises(AwsError, match="status 401"):
-            await aws.credentials()
-        await http.aclose()
-
-
-@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
-@pytest.mark.parametrize("value", ["S3CR3T\udcff", "S3CR3T\n", "S3CR3T\u00e9"])
-async def test_credentials_that_no_header_can_carry_are_refused_without_telling_them(name: str, value: str) -> None:
-    with pytest.raises(AwsError, match="characters that no credentials have") as caught:
-        await Aws(environ | {name: value}, HttpClient()).secret("s")
-    assert "S3CR3T" not in repr(caught.value)
-
-
-async def test_a_setting_that_is_no_text_is_told() -> None:
-    aws = Aws(environ, HttpClient())
-    for ask in (aws.secret, aws.parameter):
-        with pytest.raises(AwsError, match="cannot be sent"):
-            await ask("x\udcff")
-
-
-async def test_the_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
-    async with open_aws() as server:
-        server.credentials = {"AccessKeyId": "a", "SecretAccessKey": "b"}
-        path = tmp_path / "token"
-        http = HttpClient(trust_env=False)
-        environ = container_environ(server, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(path))
-        aws = Aws(environ, http)
-        with pytest.raises(AwsError, match="TOKEN_FILE cannot be read"):
-            await aws.credentials()
-        path.write_text("wrong")
-        with pytest.raises(AwsError, match="status 401"):
-            await aws.credentials()
-        path.write_text(f"{server.credentials_token}\n")
-        assert (await aws.credentials()).access_key == "a"
-        await http.aclose()
-
-
-async def test_without_credentials_that_is_said() -> None:
-    with pytest.raises(AwsError, match="there are no AWS credentials"):
-        await Aws({}, HttpClient()).credentials()
-
-
-@pytest.mark.parametrize(
-    ("environ", "url"),
-    [
-        ({}, None),
-        ({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/x"}, "http://169.254.170.2/v2/x"),
-        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x"}, "http://127.0.0.1:1/x"),
-        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://[::1]:1/x"}, "http://[::1]:1/x"),
-        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "https://anywhere.example/x"}, "https://anywhere.example/x"),
-        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/x"}, "http://169.254.170.23/x"),
-    ],
-)
-def test_where_credentials_are_asked_for(environ: dict[str, str], url: str | None) -> None:
-    assert container_url(environ) == url
-
-
-@pytest.mark.parametrize(
-    "url", ["http://evil.example/x", "http://10.0.0.1/", "ftp://localhost/", "http://[", "https://"]
-)
-def test_a_token_is_not_told_to_anybody(url: str) -> None:
-    with pytest.raises(AwsError, match="AWS_CONTAINER_CREDENTIALS_FULL_URI"):
-        container_url({"AWS_CONTAINER_CREDENTIALS_FULL_URI": url})
-
-
-# --- places, keys, delegation -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("service", "region", "fips", "url"),
-    [
-        ("kms", "eu-west-1", False, "https://kms.eu-west-1.amazonaws.com"),
-        ("kms", "us-gov-west-1", True, "https://kms-fips.us-gov-west-1.amazonaws.com"),
-        ("secretsmanager", "cn-north-1", False, "https://secretsmanager.cn-north-1.amazonaws.com.cn"),
-        ("sts", "us-iso-east-1", False, "https://sts.us-iso-east-1.c2s.ic.gov"),
-        ("ssm", "eusc-de-east-1", False, "https://ssm.eusc-de-east-1.amazonaws.eu"),
-        ("ssm", "us-gov-west-1", True, "https://ssm.us-gov-west-1.amazonaws.com"),
-        ("sts", "us-gov-east-1", True, "https://sts.us-gov-east-1.amazonaws.com"),
-    ],
-)
-def test_the_host_follows_region_and_partition(service: str, region: str, fips: bool, url: str) -> None:
-    assert endpoint(service, region, fips=fips, environ={}) == url
-
-
-def test_endpoints_can_be_set_as_for_the_sdks() -> None:
-    environ = {"AWS_ENDPOINT_URL": "http://all/", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://one"}
-    assert endpoint("secretsmanager", "x", fips=False, environ=environ) == "http://one"
-    assert endpoint("kms", "x", fips=True, environ=environ) == "http://all"
-    ignored = environ | {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
-    assert endpoint("kms", "x", fips=False, environ=ignored) == "https://kms.x.amazonaws.com"
-
-
-@pytest.mark.parametrize("service", ["secretsmanager", "ssm", "kms", "sts"])
-def test_the_hosts_are_those_that_botocore_knows(service: str) -> None:
-    import botocore.session
-    from botocore.endpoint_provider import EndpointProvider
-
-    session: Any = botocore.session.Session()
-    loader: Any = session.get_component("data_loader")
-    partitions: Any = loader.load_data("partitions")
-    provider: Any = EndpointProvider(loader.load_service_model(service, "endpoint-rule-set-1"), partitions)
-    listed: list[dict[str, Any]] = partitions["partitions"]
-    # Names that stand for no region end in -global.
-    regions = [name for part in listed for name in part["regions"] if not name.endswith("-global")]
-    assert len(regions) > 30
-    more = {"UseGlobalEndpoint": False} if service == "sts" else {}
-    for region in regions:
-        assert is_region(region)
-        for fips in (False, True):
-            known = provider.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=False, **more).url
-            assert endpoint(service, region, fips=fips, environ={}) == known
-
-
-@pytest.mark.parametrize(
-    ("region", "fips", "used"),
-    [
-        ("us-gov-west-1", None, True),
-        ("us-east-1", None, False),
-        ("us-gov-west-1", False, False),
-        ("eu-west-1", True, True),
-    ],
-)
-def test_fips_is_the_default_in_government_regions(region: str, fips: bool | None, used: bool) -> None:
-    assert Aws({"AWS_REGION": region}, HttpClient(), fips=fips).fips is used
-
-
-@pytest.mark.parametrize(
-    ("name", "region"),
-    [
-        (arn, "us-west-2"),
-        ("by-name", "eu-west-1"),
-        ("arn:aws:ssm:region:account-id:parameter/x", "eu-west-1"),
-        ("", "eu-west-1"),
-    ],
-)
-def test_the_region_is_that_of_the_arn(name: str, region: str) -> None:
-    assert region_of(name, "eu-west-1") == region
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ('{"dd_api_key":"abc123"}', "abc123"),
-        ('{"apiKey":"abc123","apiKeyId":"some-uuid"}', "abc123"),
-        ('{"dd_api_key":"abc123","apiKey":"def456"}', "abc123"),
-        ('{"other_key":"abc123"}', '{"other_key":"abc123"}'),
-        ("abc123", "abc123"),
-        ('{"dd_api_key":"abc123"', '{"dd_api_key":"abc123"'),
-        (" 32alxcxf\r\n\t", "32alxcxf"),
-        ('{"dd_api_key":" abc\\n"}', "abc"),
-        ("12345", "12345"),
-    ],
-)
-def test_the_key_in_a_secret(text: str, key: str) -> None:
-    assert api_key_in(text) == key
-
-
-@pytest.mark.parametrize("text", ["", "   \n", '{"dd_api_key":""}', "k\u00e9y", "\x00"])
-def test_what_is_no_key_is_refused_without_telling_it(text: str) -> None:
-    with pytest.raises(AwsError, match="the secret is") as caught:
-        api_key_in(text)
-    assert "\u00e9" not in str(caught.value)
-
-
-async def test_a_delegated_key_is_had_by_proving_the_role() -> None:
-    async with clients() as (aws, server, http):
-        key = await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
-        assert key == "d" * 32
-        assert server.key_calls == [("https://sts.eu-west-1.amazonaws.com", "org")]
-        calls = len(server.key_calls)
-        for org_uuid in ("", " ", "a\nb", "\udcff"):
-            with pytest.raises(AwsError, match="DD_ORG_UUID is no UUID"):
-                await delegated_key(aws, http, org_uuid=org_uuid, api_url=server.url, environ=server.environ)
-        assert len(server.key_calls) == calls
-        server.script = [error("x", 403)]
-        with pytest.raises(AwsError, match="is the function's role mapped to DD_ORG_UUID"):
-            await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
-        server.script = [Response(body=b'{"data":{}}')]
-        with pytest.raises(AwsError, match="the answer has no key"):
-            await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
 
 
 def test_boto3_takes_the_stand_in_for_aws() -> None:

@@ -106,6 +106,12 @@ async def test_a_request_that_cannot_be_made_is_told(
     await http.aclose()
 
 
+async def test_a_certificate_file_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")
+    with pytest.raises(AwsError, match=r"cannot be made \(FileNotFoundError\)"):
+        await HttpClient().call("kms:Decrypt", "POST", "https://127.0.0.1:1/", headers={})
+
+
 @pytest.mark.parametrize("value", ["S3CR3T\n", "S3CR3T\r\nX: y", "S3CR3T\u00e9", "S3CR3T\x00"])
 async def test_a_header_that_cannot_be_sent_is_not_quoted(value: str) -> None:
     async with open_aws() as server:
@@ -163,7 +169,7 @@ def test_whatever_a_socket_says_is_an_answer_or_an_aws_error(said: bytes, has_he
     trio.run(main)
 
 
-async def test_a_call_that_is_cancelled_leaves_the_client_usable() -> None:
+async def test_a_call_that_is_cancelled_leaves_nothing_open_and_the_client_usable() -> None:
     arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:datadog"
     async with open_aws() as server:
         server.secrets[arn] = {"SecretString": "text"}
@@ -171,6 +177,8 @@ async def test_a_call_that_is_cancelled_leaves_the_client_usable() -> None:
         aws = Aws(server.environ, http)
 
         async def check(completed: bool) -> None:
+            client: Any = http._client  # pyright: ignore[reportPrivateUsage]
+            assert client is None or not client._transport._pool.connections
             with trio.fail_after(5):
                 assert await aws.secret(arn) == "text"
 

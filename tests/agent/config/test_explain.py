@@ -91,7 +91,8 @@ def test_the_documentation_is_current_and_names_every_variable() -> None:
 def test_the_schema_for_editors_knows_nested_keys() -> None:
     schema: Any = json.loads(model.json_schema())
     level = schema["properties"]["logs_config"]["properties"]["compression_level"]
-    assert level == {"description": "zstd level of log payloads; 0 turns compression off.", "type": "integer"}
+    assert level["type"] == "integer"
+    assert level["description"].startswith("Level of compression of log payloads")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,9 @@ class Agent:
             ),
             account=accounts["logs"],
             fanout=self.fanouts["logs"],
-            compressor=_compressor(0 if config.intakes.uses_worker else config.logs.effective_level),
+            compressor=_compressor(
+                0 if config.intakes.uses_worker else config.logs.effective_level, Coding(config.logs.compression_kind)
+            ),
             tags=tags,
             # Without an account the ARN is not known: records wait for the first INVOKE, which tells it.
             function_arn=function.arn if function.account_id or function.is_managed else "",
@@ -310,8 +312,8 @@ def assemble(config: Config, registration: Registration, boot: Boot, source: Eve
     return Agent(config, function=function, boot=boot, source=source, environ=os.environ)
 
 
-def _compressor(level: int) -> Compressor:
-    return Compressor(Coding.ZSTD, level) if level else Compressor(Coding.IDENTITY)
+def _compressor(level: int, coding: Coding = Coding.ZSTD) -> Compressor:
+    return Compressor(coding, level) if level else Compressor(Coding.IDENTITY)
 
 
 def _listeners(boot: Boot, purpose: str) -> list[trio.SocketListener]:

@@ -33,7 +33,8 @@ class _ErrorBody(msgspec.Struct):
 def error_kind(body: bytes) -> str:
     """AWS's name of an error: `{"__type": "com.amazonaws...#AccessDeniedException"}` → AccessDeniedException."""
     told = _read(body)
-    kind = (told.type or told.code).rpartition("#")[2]
+    # Some services put a namespace before it and an address behind it.
+    kind = (told.type or told.code).partition(":")[0].rpartition("#")[2]
     # Letters alone: a key that an answer quotes in this place has digits.
     return kind if re.fullmatch(r"[A-Za-z.]{1,80}", kind) else ""
 
@@ -56,6 +57,8 @@ def what_to_do(kind: str, action: str, body: bytes) -> str:
             return "; encrypt it anew in this region, without a context or in this function's console"
         case "InvalidSignatureException" | "RequestExpired":
             return "; check the secret access key and the clock"
+        case "UnrecognizedClientException" | "InvalidClientTokenId" | "ExpiredTokenException":
+            return "; check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN, which Lambda sets where nobody else does"
         case _:
             return ""
 

@@ -85,7 +85,14 @@ class HttpClient:
                         return answer
                     status = answer.status
                     reason = f"{kind} (status {status})" if kind else f"status {status}"
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as error:
+            # An OSError is a certificate file (SSL_CERT_FILE) that cannot be read; those of sockets come as httpx's own.
+            except (
+                httpx.InvalidURL,
+                httpx.UnsupportedProtocol,
+                httpx.LocalProtocolError,
+                ValueError,
+                OSError,
+            ) as error:
                 raise AwsError(f"{what}: the request to {host} cannot be made ({type(error).__name__})") from None
             except ImportError:
                 raise AwsError(

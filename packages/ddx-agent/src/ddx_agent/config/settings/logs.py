@@ -23,10 +23,14 @@ class Logs(Section):
         "DD_LOGS_CONFIG_USE_COMPRESSION", default=True, parser=parse.boolean, yaml="logs_config.use_compression",
         about="Compress log payloads.",
     )  # fmt: skip
+    compression_kind: str = setting(
+        "DD_LOGS_CONFIG_COMPRESSION_KIND", default="zstd", parser=parse.one_of("zstd", "gzip"),
+        yaml="logs_config.compression_kind", about="How log payloads are compressed: zstd or gzip.",
+    )  # fmt: skip
     compression_level: int = setting(
         "DD_LOGS_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(0, 22),
         yaml="logs_config.compression_level", general="DD_COMPRESSION_LEVEL",
-        about="zstd level of log payloads; 0 turns compression off.",
+        about="Level of compression of log payloads (zstd 1 to 22, gzip 1 to 9); 0 turns it off.",
     )  # fmt: skip
     rules: tuple[Rule, ...] = setting(
         "DD_LOGS_CONFIG_PROCESSING_RULES", default=(), parser=parse.log_rules, yaml="logs_config.processing_rules",
