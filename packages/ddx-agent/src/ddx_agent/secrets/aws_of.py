@@ -17,6 +17,7 @@ class AwsOf:
         self._config = config
         self._environ = environ
         self._aws: Aws | None = None
+        self._datadog: dict[str, HttpClient] = {}
         self._clients: list[HttpClient] = []
 
     @property
@@ -26,8 +27,12 @@ class AwsOf:
         return self._aws
 
     def datadog(self, url: str) -> HttpClient:
-        """A client for this URL of Datadog's, through the proxy that is set for it."""
-        return self._client(proxy=proxy_rules(self._config).proxy_for(url), trust_env=False)
+        """The client for this URL of Datadog's, through the proxy that is set for it."""
+        client = self._datadog.get(url)
+        if client is None:
+            proxy = proxy_rules(self._config).proxy_for(url)
+            client = self._datadog[url] = self._client(proxy=proxy, trust_env=False)
+        return client
 
     async def aclose(self) -> None:
         for client in self._clients:

@@ -22,7 +22,8 @@ Fetch = Callable[[], Awaitable[str]]
 
 first_wait_s = 1.0
 renewal_wait_s = 3.0
-resolve_limit_s = 20.0
+# Four sources, each of which may take two tries of five seconds.
+resolve_limit_s = 45.0
 first_pause_s = 1.0
 longest_pause_s = 300.0
 # An intake that refuses a good key (a wrong site, say) must not make every flush ask AWS.
