@@ -23,6 +23,9 @@ environment, `--json` is for programs, `--schema` prints a JSON Schema of datado
   commas; the text `[]` is an empty list, which clears what the file says, while blank text is the same as not set.
 - **From a secret**: for every setting `DD_X`, the variable `DD_X_SECRET_ARN` names a Secrets Manager secret, and
   `DD_X_KMS_ENCRYPTED` holds a base64 KMS ciphertext, with the value for `DD_X`. It is stronger than a plain `DD_X`.
+- **The function's role** needs `secretsmanager:GetSecretValue`, `ssm:GetParameter` or `kms:Decrypt` for what it uses, and
+  `kms:Decrypt` as well where a customer-managed key encrypts a secret. Endpoints can be set as for the AWS SDKs
+  (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`, ...). `ddx doctor` asks for each and says what is missing.
 
 <!-- Written by `uv run python -m ddx_agent.config.docs`; a test keeps it current. -->
 """
