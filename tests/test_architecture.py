@@ -47,6 +47,7 @@ may_import_trio = {
     "ddx_metrics/dogstatsd/server.py",
     "ddx_metrics/pipeline.py",
     "ddx_traces/pipeline.py",
+    "ddx_traces/proxy/intakes.py",
     "ddx_agent/assemble.py",
     "ddx_agent/commands.py",
     "ddx_agent/extension.py",

@@ -8,7 +8,7 @@ import pytest
 
 from ddx_agent.config import load_config
 from ddx_agent.config.file import ConfigFile
-from ddx_agent.destinations import destinations
+from ddx_agent.destinations import destinations, proxied_destinations
 from ddx_core.intake import Endpoint, Payload, StaticKey
 
 paths = {"logs": "/api/v2/logs", "metrics": "/api/v2/series", "traces": "/api/v0.2/traces", "stats": "/api/v0.2/stats"}
@@ -91,3 +91,43 @@ def test_a_worker_without_a_url_is_told_and_logs_go_to_datadog() -> None:
     loaded = load_config({"DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED": "true"}, file=ConfigFile())
     assert "logs go to Datadog" in str(loaded.complaints[0])
     assert destinations(loaded.config, StaticKey("k"))["logs"][0].base_url == "https://http-intake.logs.datadoghq.com"
+
+
+def proxied(intake: str, **environ: str) -> list[str] | None:
+    found = proxied_destinations(load_config(environ, file=ConfigFile()).config, StaticKey("own"), intake)
+    return None if found is None else [each.base_url for each in found]
+
+
+@pytest.mark.parametrize("site", sites)
+def test_each_site_has_the_intakes_that_libraries_reach_through_the_agent(site: str) -> None:
+    assert {intake: proxied(intake, DD_SITE=site) for intake in ("profiles", "data-streams", "telemetry")} == {
+        "profiles": [f"https://intake.profile.{site}"],
+        "data-streams": [f"https://trace.agent.{site}"],
+        "telemetry": [f"https://instrumentation-telemetry-intake.{site}"],
+    }
+    assert proxied("debugger", DD_SITE=site) == [f"https://debugger-intake.{site}"]
+    assert proxied("debugger-logs", DD_SITE=site) == [f"https://http-intake.logs.{site}"]
+    assert proxied("evp-llmobs-intake", DD_SITE=site) == [f"https://llmobs-intake.{site}"]
+    assert proxied("logs", DD_SITE=site) is None
+
+
+@pytest.mark.parametrize("path", ["", "/", "/api/v2/profile"])
+def test_profiles_go_where_their_settings_say(path: str) -> None:
+    more = json.dumps({f"https://intake.profile.datadoghq.eu{path}": ["p1", "p2"], "no url": ["p3"]})
+    assert proxied(
+        "profiles",
+        DD_APM_PROFILING_DD_URL=f"https://profiles.pl.example{path}",
+        DD_APM_PROFILING_ADDITIONAL_ENDPOINTS=more,
+        DDX_PROXIED_URL="http://127.0.0.1:9",
+    ) == ["https://profiles.pl.example", "https://intake.profile.datadoghq.eu", "https://intake.profile.datadoghq.eu"]
+
+
+def test_data_streams_go_where_traces_go_and_one_setting_moves_the_rest() -> None:
+    moved = {
+        "DDX_PROXIED_URL": "http://127.0.0.1:9",
+        "DD_APM_DD_URL": "http://127.0.0.1:8",
+        "DD_APM_ADDITIONAL_ENDPOINTS": json.dumps({"https://trace.agent.datadoghq.eu": ["t1"]}),
+    }
+    assert proxied("data-streams", **moved) == ["http://127.0.0.1:8", "https://trace.agent.datadoghq.eu"]
+    for intake in ("profiles", "telemetry", "debugger", "debugger-logs", "evp-llmobs-intake"):
+        assert proxied(intake, **moved) == ["http://127.0.0.1:9"]

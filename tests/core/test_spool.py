@@ -329,7 +329,7 @@ def test_from_queues_to_queues_every_account_closes(folder: Path) -> None:
     assert traces.dropped(not_spooled) == Amount(2, 1000)
 
     account, fanout = a_fanout("logs", "main", "second")
-    assert queue_spooled(Spool(folder, max_bytes=500), {"logs": fanout}) == Amount(10, 4)
+    assert queue_spooled(Spool(folder, max_bytes=500), {"logs": fanout}.get) == Amount(10, 4)
     for each in (account, *fanout.accounts):
         assert each.snapshot().closes
         assert each.snapshot().held.items == 5
@@ -338,7 +338,7 @@ def test_from_queues_to_queues_every_account_closes(folder: Path) -> None:
 def test_a_doubt_is_remembered_over_the_process(folder: Path) -> None:
     Spool(folder, max_bytes=big).write([spooled(uncertain=True), spooled()])
     _, fanout = a_fanout("logs", "main")
-    queue_spooled(Spool(folder, max_bytes=big), {"logs": fanout})
+    queue_spooled(Spool(folder, max_bytes=big), {"logs": fanout}.get)
     assert [each.uncertain for each in fanout.primary.take_spoolable("logs")] == [True, False]
 
 
@@ -348,7 +348,7 @@ def test_a_payload_whose_endpoint_is_gone_is_reported(
 ) -> None:
     Spool(folder, max_bytes=big).write([spooled()])
     _, fanout = a_fanout(known, "renamed")
-    assert queue_spooled(Spool(folder, max_bytes=big), {known: fanout}) == Amount()
+    assert queue_spooled(Spool(folder, max_bytes=big), {known: fanout}.get) == Amount()
     assert "spooled_payload_without_endpoint signal=logs endpoint=main" in caplog.text
 
 

@@ -1,6 +1,7 @@
 """A runtime for tests of the extension: tells logs, metrics and spans as the event asks, over the real sockets.
 
-The event: `{"id": text, "lines": n, "metrics": n, "spans": n, "sleep": seconds, "crash": true}`. Each thing told carries the id.
+The event: `{"id": text, "lines": n, "metrics": n, "spans": n, "profiles": n, "sleep": seconds, "crash": true}`. Each thing told
+carries the id.
 """
 
 from __future__ import annotations
@@ -64,6 +65,15 @@ def send_spans(name: str, count: int) -> int:
     return status
 
 
+def send_profiles(name: str, count: int) -> None:
+    for number in range(count):
+        connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["DD_TRACE_AGENT_PORT"]), timeout=2)
+        headers = {"Content-Type": "application/octet-stream", "DD-EVP-ORIGIN": "telling"}
+        connection.request("POST", "/profiling/v1/input", f"{name} profile {number}".encode(), headers)
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
 def main() -> None:
     while True:
         headers, body = call("GET", "/invocation/next")
@@ -72,6 +82,7 @@ def main() -> None:
             print(f"{event['id']} line {number}", flush=True)
         send_metrics(event["id"], event.get("metrics", 0))
         status = send_spans(event["id"], event["spans"]) if event.get("spans") else None
+        send_profiles(event["id"], event.get("profiles", 0))
         time.sleep(event.get("sleep", 0))
         if event.get("crash"):
             os._exit(9)

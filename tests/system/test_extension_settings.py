@@ -71,6 +71,25 @@ async def test_one_endpoint_in_trouble_neither_delays_nor_loses_the_others_data(
         world.assert_everything_arrived_once()
 
 
+async def test_profiles_are_shipped_to_both_even_while_one_is_down(tmp_path: Path) -> None:
+    async with open_intake() as second:
+        settings = {"DD_APM_PROFILING_ADDITIONAL_ENDPOINTS": json.dumps({second.url: [other_key]})}
+        async with open_world(tmp_path, settings=settings) as world:
+            second.script.replace([status(503)] * 100)
+            for number in range(3):
+                await world.tell(f"i{number}", profiles=2)
+            assert len(world.intake.store.requests(kind="profile")) == 6
+            second.script.clear()
+            await world.end()
+            wanted = {f"i{number} profile {each}".encode() for number in range(3) for each in range(2)}
+            for intake, key in ((world.intake, api_key), (second, other_key)):
+                assert {each.body for each in intake.store.raw(kind="profile")} == wanted
+                accepted = [each for each in intake.store.requests(kind="profile") if each.accepted]
+                assert [each.key_end for each in accepted] == [key_end(key)] * 6
+            for account in ("profiles", "profiles@profiles-2"):
+                assert world.account(account)["delivered"]["items"] == 6
+
+
 async def test_settings_come_from_datadog_yaml(tmp_path: Path) -> None:
     async with open_intake() as second:
         (tmp_path / "datadog.yaml").write_text(

@@ -16,7 +16,7 @@ import trio
 from ddx_agent import version
 from ddx_agent.bootstrap import Boot
 from ddx_agent.config import Config
-from ddx_agent.destinations import destinations, signals
+from ddx_agent.destinations import destinations, proxied_destinations, signals
 from ddx_agent.endpoints import LambdaEndpoints
 from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_name, function_tags, read_function
 from ddx_agent.link import EventSource
@@ -31,6 +31,7 @@ from ddx_core.intake import (
     ApiKeySource,
     Coding,
     Compressor,
+    Fanout,
     IntakeClient,
     StaticKey,
     open_fanout,
@@ -47,6 +48,7 @@ from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
 from ddx_metrics.origin import lambda_function
 from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
 from ddx_traces.pipeline import TracesPipeline, TracesSettings
+from ddx_traces.proxy import Outbox, ProxiedIntakes, ProxySettings
 from ddx_traces.span import Span, TracerPayload
 
 if TYPE_CHECKING:
@@ -135,6 +137,17 @@ class Agent:
             now_ns=wall_clock,
             on_out_of_memory=self.enhanced.out_of_memory,
         )
+        self._key = key
+        self.proxied = ProxiedIntakes(
+            ProxySettings(
+                max_buffer_bytes=config.intakes.proxied_buffer_bytes,
+                additional_tags=f"_dd.origin:lambda;functionname:{function.name}",
+            ),
+            open_outbox=self._open_outbox,
+            tags=tags,
+            new_id=_new_id,
+            take_datagrams=self.metrics.take_datagrams,
+        )
         traces_listeners = _listeners(boot, "traces")
         self.traces = TracesPipeline(
             TracesSettings(
@@ -154,6 +167,7 @@ class Agent:
             tags=tags,
             now_ns=wall_clock,
             listeners=traces_listeners,
+            proxied=self.proxied,
             observers=[_DurableExecutions(self.logs)] if config.logs.durable_invocations else [],
         )
         self.pipelines: tuple[Pipeline, ...] = (self.logs, self.metrics, self.traces)
@@ -230,6 +244,22 @@ class Agent:
         self.logs.set_function_arn(self.function.arn, tags)
         self.metrics.set_tags(self._metric_tags(tags))
         self.traces.set_tags(tags)
+
+    def find_fanout(self, signal: str) -> Fanout | None:
+        """The way out of a signal, or of an intake that libraries reach through the trace agent."""
+        if signal in self.fanouts:
+            return self.fanouts[signal]
+        outbox = self.proxied.outbox(signal)
+        return None if outbox is None else outbox.fanout
+
+    def _open_outbox(self, intake: str) -> Outbox | None:
+        endpoints = proxied_destinations(self.config, self._key, intake)
+        if endpoints is None:
+            return None
+        account = Account(intake)
+        fanout = open_fanout(account, endpoints, self.client, max_bytes=self.config.intakes.proxied_buffer_bytes)
+        self.fanouts[intake] = fanout
+        return Outbox(account, fanout)
 
     def _observe(self, event: TelemetryEvent) -> None:
         # Logs first: a line that tells of running out of memory must be known when the invocation ends.
@@ -310,6 +340,12 @@ def assemble(config: Config, registration: Registration, boot: Boot, source: Eve
     """The agent of this process's environment."""
     function = read_function(os.environ, registration)
     return Agent(config, function=function, boot=boot, source=source, environ=os.environ)
+
+
+def _new_id() -> str:
+    from uuid import uuid4
+
+    return str(uuid4())
 
 
 def _compressor(level: int, coding: Coding = Coding.ZSTD) -> Compressor:

@@ -8,6 +8,7 @@ from ddx_agent.config import Config
 from ddx_agent.config.endpoints import AdditionalEndpoint
 from ddx_core.intake import ApiKeySource, Endpoint, StaticKey
 
+evp_prefix = "evp-"
 signals = ("logs", "metrics", "traces", "stats")
 
 
@@ -30,6 +31,33 @@ def destinations(config: Config, key: ApiKeySource) -> dict[str, list[Endpoint]]
             *_additional("stats", intakes.more_traces),
         ],
     }
+
+
+_proxied_hosts = {
+    "profiles": "intake.profile",
+    "telemetry": "instrumentation-telemetry-intake",
+    "debugger": "debugger-intake",
+    "debugger-logs": "http-intake.logs",
+}
+
+
+def proxied_destinations(config: Config, key: ApiKeySource, intake: str) -> list[Endpoint] | None:
+    """The endpoints of an intake that libraries reach through the trace agent; None for a name that is none's."""
+    site, intakes = config.general.site, config.intakes
+    additional: Iterable[AdditionalEndpoint] = ()
+    if intake == "data-streams":
+        base_url = intakes.traces_url or f"https://trace.agent.{site}"
+        additional = intakes.more_traces
+    elif intake in _proxied_hosts:
+        base_url = intakes.proxied_url or f"https://{_proxied_hosts[intake]}.{site}"
+        if intake == "profiles":
+            base_url = intakes.profiles_url or base_url
+            additional = intakes.more_profiles
+    elif intake.startswith(evp_prefix):
+        base_url = intakes.proxied_url or f"https://{intake.removeprefix(evp_prefix)}.{site}"
+    else:
+        return None
+    return [Endpoint(name=intake, base_url=base_url, key=key), *_additional(intake, additional)]
 
 
 def _logs_primary(config: Config, key: ApiKeySource) -> Endpoint:

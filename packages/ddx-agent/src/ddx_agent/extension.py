@@ -165,7 +165,7 @@ async def _warm_up(agent: Agent, spool: Spool) -> None:
     gc.freeze()
     gc.enable()
     _tell_names_without_effect()
-    restored = queue_spooled(spool, agent.fanouts)
+    restored = queue_spooled(spool, agent.find_fanout)
     if restored.items:
         log.info("spool_restored", items=restored.items, bytes=restored.bytes)
 

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -209,15 +209,17 @@ def spool_queues(spool: Spool, fanouts: Mapping[str, Fanout]) -> WriteResult:
     return result
 
 
-def queue_spooled(spool: Spool, fanouts: Mapping[str, Fanout]) -> Amount:
+def queue_spooled(spool: Spool, find: Callable[[str], Fanout | None]) -> Amount:
     """At the start of a process: queue what the one before it could not send. Gives what was queued.
+
+    `find` gives the fanout of a signal, by the name that `spool_queues` knew it by.
 
     A payload whose signal or endpoint is gone cannot be sent any more; it is reported and dropped.
     """
     queued = Amount()
     for each in spool.take():
         amount = Amount(each.payload.items, each.payload.size)
-        fanout = fanouts.get(each.signal)
+        fanout = find(each.signal)
         queue = (
             next((queue for queue in fanout.queues if queue.endpoint.name == each.endpoint), None) if fanout else None
         )

@@ -24,6 +24,7 @@ from ddx_core.tags import TagSet
 
 from .agent import TraceRoutes
 from .observer import ChunkObserver
+from .proxy import ProxiedIntakes
 from .settings import TracesSettings
 from .span import Span, TracerPayload
 from .stats import StatsStore
@@ -60,8 +61,10 @@ class TracesPipeline:
         now_ns: WallClock,
         listeners: Sequence[trio.SocketListener] = (),
         observers: Sequence[ChunkObserver] = (),
+        proxied: ProxiedIntakes | None = None,
     ) -> None:
         self._account = account
+        self._proxied = proxied
         self._stats_account = stats_account
         self._fanout = fanout
         self._stats_fanout = stats_fanout
@@ -78,17 +81,26 @@ class TracesPipeline:
             on_full_payload=self._notice_full_payload,
         )
         self._stats = StatsStore(settings, account=stats_account, fanout=stats_fanout)
-        self._routes = TraceRoutes(settings, self._store, self._stats, trio.lowlevel.checkpoint).routes()
+        self._routes = TraceRoutes(
+            settings,
+            self._store,
+            self._stats,
+            trio.lowlevel.checkpoint,
+            more=() if proxied is None else proxied.routes(),
+        ).routes()
         self._has_full_payload = trio.Event()
         self._losses_told = dict.fromkeys(loss_reasons, 0)
 
     @property
     def accounts(self) -> Sequence[Account]:
-        return (self._account, *self._fanout.accounts, self._stats_account, *self._stats_fanout.accounts)
+        own = (self._account, *self._fanout.accounts, self._stats_account, *self._stats_fanout.accounts)
+        return own if self._proxied is None else (*own, *self._proxied.accounts)
 
     def set_tags(self, tags: TagSet) -> None:
         """The tags of all spans that come from here on, and of the payloads made from here on."""
         self._store.set_tags(tags)
+        if self._proxied is not None:
+            self._proxied.set_tags(tags)
 
     def has_room(self) -> bool:
         """Whether a source that can wait may hand over more: a receiver asks before it takes a request."""
@@ -114,6 +126,12 @@ class TracesPipeline:
         """Take in what is arriving, then pack and send everything. With FINAL nothing stays unpacked."""
         await self._take_in_arriving()
         self._tell_losses()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._flush_own, kind)
+            if self._proxied is not None:
+                nursery.start_soon(self._proxied.flush, kind)
+
+    async def _flush_own(self, kind: FlushKind) -> None:
         is_last = kind is FlushKind.FINAL
         # What comes while this runs is the next flush's: a busy tracer must not keep this one from ending.
         left = len(self._store)

@@ -44,6 +44,16 @@ def endpoint_map(*, path: str = "") -> parse.Parser:
     return read
 
 
+def url_without(path: str) -> parse.Parser:
+    """A base URL; `path` is cut off one that was written in full."""
+
+    def read(raw: Raw) -> str | None:
+        url = parse.url(raw)
+        return url.removesuffix(path) if url else url
+
+    return read
+
+
 def logs_endpoints(raw: Raw) -> Partly:
     """`[{"api_key": "key", "Host": "host", "Port": 443, "is_reliable": true}]`, names in any letter case."""
     form = 'a list of endpoints, like [{"api_key": "key", "Host": "host", "Port": 443, "is_reliable": true}]'

@@ -57,7 +57,6 @@ not_yet: dict[str, str] = {
             "DD_APM_OBFUSCATION_REDIS_ENABLED", "DD_APM_OBFUSCATION_REDIS_REMOVE_ALL_ARGS", "DD_APM_REPLACE_TAGS",
             "DD_LAMBDA_EXTENSION_COMPUTE_STATS", "DD_SPAN_DEDUP_TIMEOUT",
         ),
-        "profiles are not proxied yet": ("DD_APM_PROFILING_ADDITIONAL_ENDPOINTS", "DD_APM_PROFILING_DD_URL"),
         "all telemetry types are subscribed to": ("DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE",),
         "containers are not served yet": (
             "DD_AZURE_RESOURCE_GROUP", "DD_ENHANCED_METRICS_ENABLED", "DD_LOGS_PORT", "DD_SERVERLESS_LOG_PATH", "DD_SOURCE",

@@ -139,6 +139,8 @@ def _extension_settings(intake_url: str, accounts_file: Path, spool: Path) -> Ma
         "DD_DD_URL": intake_url,
         "DD_LOGS_CONFIG_LOGS_DD_URL": intake_url,
         "DD_APM_DD_URL": intake_url,
+        "DD_APM_PROFILING_DD_URL": intake_url,
+        "DDX_PROXIED_URL": intake_url,
         "DDX_ACCOUNTS_FILE": str(accounts_file),
         "DDX_SPOOL_DIR": str(spool),
         # On a laptop there are other people's machines on the network; the local platform posts to loopback.

@@ -41,6 +41,7 @@ close_s: Final = 0.1
 tick_s: Final = 1.0
 thaw_after_s: Final = 5.0
 """A tick that took this much longer on the wall clock than it should: the process was frozen."""
+max_known_urls: Final = 64
 thaw_grace_s: Final = 3.0
 """An answer that came during a freeze lies in the socket; none within this time after a thaw means a dead connection."""
 
@@ -142,7 +143,7 @@ class Connections:
             url,
             headers=[
                 ("Host", url.netloc.decode("ascii")),
-                ("User-Agent", self._settings.user_agent),
+                *(() if _has_agent(payload) else (("User-Agent", self._settings.user_agent),)),
                 ("Accept", "*/*"),
                 ("Accept-Encoding", "identity"),
                 ("DD-API-KEY", key.value),
@@ -249,11 +250,13 @@ class _Pool:
         self.opened += 1
 
     def url(self, text: str) -> httpx.URL:
-        """Parsed once: an endpoint has a handful of paths."""
+        """Parsed once: an endpoint has a handful of paths, save where libraries' requests are passed on."""
         parsed = self._urls.get(text)
         if parsed is None:
             import httpx
 
+            if len(self._urls) >= max_known_urls:
+                self._urls.clear()
             parsed = self._urls[text] = httpx.URL(text)
         return parsed
 
@@ -269,6 +272,10 @@ def load_httpx(*, http2: bool) -> None:
             del modules["h2"]
     import_module("httpcore")
     import_module("httpx")
+
+
+def _has_agent(payload: Payload) -> bool:
+    return any(name == "user-agent" for name, _ in payload.headers)
 
 
 def _for_httpx(proxy: Proxy, tls: ssl.SSLContext, settings: ClientSettings) -> httpx.Proxy:

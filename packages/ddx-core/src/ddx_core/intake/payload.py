@@ -71,7 +71,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     """One request body, encoded and compressed once for all endpoints.
 
     `items` is the number of the account's items in it. `headers` are sent as they are besides Content-Type,
-    Content-Encoding and DD-API-KEY; they must not hold secrets, since a payload may be written to the spool.
+    Content-Encoding and DD-API-KEY (`user-agent` in place of the client's own); they must not hold secrets, since a payload
+    may be written to the spool.
     """
 
     path: str

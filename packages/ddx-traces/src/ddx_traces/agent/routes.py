@@ -6,7 +6,7 @@ a pause between them, so that others get their turn.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -34,19 +34,31 @@ paths: Final = ("/v0.4/traces", "/v0.5/traces", "/v0.6/stats", "/info")
 
 # An empty map of rates leaves sampling to the tracer's own settings.
 _rates = b'{"rate_by_service":{}}'
-# `client_drop_p0s` false keeps tracers from leaving out unsampled traces, which the backend needs for its statistics.
-_info = msgspec.json.encode(
-    {"endpoints": list(paths), "client_drop_p0s": False, "span_meta_structs": True, "span_events": True}
-)
 
 
 class TraceRoutes:
-    """`pause` lets others have their turn (`trio.lowlevel.checkpoint`)."""
+    """`pause` lets others have their turn (`trio.lowlevel.checkpoint`); `more` are routes of others, served and listed too."""
 
     def __init__(
-        self, settings: TracesSettings, store: TraceStore, stats: StatsStore, pause: Callable[[], Awaitable[None]]
+        self,
+        settings: TracesSettings,
+        store: TraceStore,
+        stats: StatsStore,
+        pause: Callable[[], Awaitable[None]],
+        *,
+        more: Sequence[Route] = (),
     ) -> None:
         self._settings = settings
+        self._more = tuple(more)
+        # `client_drop_p0s` false keeps tracers from leaving out unsampled traces, which the backend needs for its statistics.
+        self._info = msgspec.json.encode(
+            {
+                "endpoints": [*paths, *dict.fromkeys(route.path for route in self._more)],
+                "client_drop_p0s": False,
+                "span_meta_structs": True,
+                "span_events": True,
+            }
+        )
         self._store = store
         self._stats = stats
         self._pause = pause
@@ -60,6 +72,7 @@ class TraceRoutes:
                 Route(update, "/v0.5/traces", self._take_v05, max_body=settings.max_request_bytes),
                 Route(update, "/v0.6/stats", self._take_stats, max_body=settings.max_stats_request_bytes),
                 Route(("*",), "/info", self._tell_info),
+                *self._more,
             ]
         )
 
@@ -116,7 +129,7 @@ class TraceRoutes:
         return text("Successfully buffered stats to be aggregated.", 202)
 
     async def _tell_info(self, request: Request) -> Response:
-        return Response(status=200, body=_info, content_type=type_json)
+        return Response(status=200, body=self._info, content_type=type_json)
 
 
 def _put_off(body: bytes, content_type: str) -> Response:

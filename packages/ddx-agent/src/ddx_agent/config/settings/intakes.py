@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ddx_agent.config import parse
-from ddx_agent.config.endpoints import AdditionalEndpoint, endpoint_map, logs_endpoints
+from ddx_agent.config.endpoints import AdditionalEndpoint, endpoint_map, logs_endpoints, url_without
 from ddx_agent.config.setting import Section, setting
 
 
@@ -35,6 +35,25 @@ class Intakes(Section):
         "DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", default=(), parser=logs_endpoints, is_secret=True,
         yaml="logs_config.additional_endpoints",
         about='Logs go there as well: `[{"api_key": "key", "Host": "host", "Port": 443, "is_reliable": true}]`.',
+    )  # fmt: skip
+    profiles_url: str | None = setting(
+        "DD_APM_PROFILING_DD_URL", default=None, parser=url_without("/api/v2/profile"),
+        yaml="apm_config.profiling_dd_url",
+        about="Base URL of the profile intake in place of `https://intake.profile.SITE`.",
+    )  # fmt: skip
+    more_profiles: tuple[AdditionalEndpoint, ...] = setting(
+        "DD_APM_PROFILING_ADDITIONAL_ENDPOINTS", default=(), parser=endpoint_map(path="/api/v2/profile"),
+        is_secret=True, yaml="apm_config.profiling_additional_endpoints",
+        about='Profiles go there as well: `{"https://intake.profile.datadoghq.eu": ["key", ...]}`.',
+    )  # fmt: skip
+    proxied_url: str | None = setting(
+        "DDX_PROXIED_URL", default=None, parser=parse.url,
+        about="Base URL in place of the site's for all other intakes that libraries reach through the trace agent's port "
+        "(LLM observability, debugger, instrumentation telemetry).",
+    )  # fmt: skip
+    proxied_buffer_bytes: int = setting(
+        "DDX_PROXIED_BUFFER_BYTES", default=16 << 20, parser=parse.whole_number(65536, 1 << 31),
+        about="Most bytes of such requests, profiles included, that wait to be sent; beyond it libraries are told to wait (429).",
     )  # fmt: skip
     worker_enabled: bool = setting(
         "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", default=False, parser=parse.boolean,
