@@ -26,20 +26,20 @@ async def clients(**environ: str) -> AsyncGenerator[tuple[Aws, stand_in.Aws, Htt
 
 async def test_a_delegated_key_is_had_by_proving_the_role() -> None:
     async with clients() as (aws, server, http):
-        key = await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
+        key = await delegated_key(aws, http, org_uuid="org", api_url=server.url)
         assert key == "d" * 32
         assert server.key_calls == [("https://sts.eu-west-1.amazonaws.com", "org")]
         calls = len(server.key_calls)
         for org_uuid in ("", " ", "a\nb", "\udcff"):
             with pytest.raises(AwsError, match="DD_ORG_UUID is no UUID"):
-                await delegated_key(aws, http, org_uuid=org_uuid, api_url=server.url, environ=server.environ)
+                await delegated_key(aws, http, org_uuid=org_uuid, api_url=server.url)
         assert len(server.key_calls) == calls
         server.script = [error("x", 403)]
         with pytest.raises(AwsError, match="is the function's role mapped to DD_ORG_UUID"):
-            await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
+            await delegated_key(aws, http, org_uuid="org", api_url=server.url)
         server.script = [Response(body=b'{"data":{}}')]
         with pytest.raises(AwsError, match="the answer has no key"):
-            await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
+            await delegated_key(aws, http, org_uuid="org", api_url=server.url)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,6 @@ async def test_a_proof_that_is_not_good_gives_no_key(more: dict[str, str], org_u
                 http,
                 org_uuid=org_uuid,
                 api_url=server.url,
-                environ=server.environ,
                 wall_clock=lambda: time.time_ns() + shift_s * 10**9,
             )
         assert caught.value.status == 403
@@ -71,4 +70,4 @@ async def test_a_proof_that_is_not_good_gives_no_key(more: dict[str, str], org_u
 async def test_temporary_and_lasting_credentials_both_make_a_proof() -> None:
     for token in ("", stand_in.token):
         async with clients(AWS_SESSION_TOKEN=token) as (aws, server, http):
-            assert await delegated_key(aws, http, org_uuid="org", api_url=server.url, environ=server.environ)
+            assert await delegated_key(aws, http, org_uuid="org", api_url=server.url)

@@ -221,7 +221,7 @@ def test_any_answer_is_a_value_or_an_aws_error_that_tells_no_secret(body: bytes,
     endpoint_only = Aws({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost/x"}, http)
 
     async def delegated() -> str:
-        return await delegated_key(aws, http, org_uuid="u", api_url="https://api.example", environ=environ)
+        return await delegated_key(aws, http, org_uuid="u", api_url="https://api.example")
 
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: aws.secret("s"),

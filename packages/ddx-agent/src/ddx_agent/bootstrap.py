@@ -13,6 +13,10 @@ import time
 
 from ddx_core.loopback import render_request, split_host_port
 
+TYPE_CHECKING = False  # `typing` costs a millisecond
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 extension_name = "datadog-agent"
 managed_instances = "lambda-managed-instances"
 
@@ -67,10 +71,10 @@ ports = (
 )
 
 
-def port_number(port: Port) -> tuple[int, str | None]:
+def port_number(port: Port, environ: Mapping[str, str] = os.environ) -> tuple[int, str | None]:
     """The number to bind, and a complaint when a variable's value is no port."""
     for variable in port.variables:
-        text = os.environ.get(variable, "").strip()
+        text = environ.get(variable, "").strip()
         if not text:
             continue
         if text.isascii() and text.isdigit() and int(text) < 65536:

@@ -6,7 +6,6 @@ The proof is a request to STS that is signed and not sent; Datadog sends it and 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -43,7 +42,6 @@ async def delegated_key(
     *,
     org_uuid: str,
     api_url: str,
-    environ: Mapping[str, str],
     wall_clock: WallClock = now_ns,
 ) -> str:
     """The key from `api_url`, Datadog's `https://api.SITE`. Raises AwsError."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ddx_agent.aws import AwsError, HttpClient
-from ddx_agent.bootstrap import Port, bind, ports
+from ddx_agent.bootstrap import Port, bind, port_number, ports
 
 from .findings import Finding, Findings
 
@@ -66,7 +66,7 @@ def judge_ports(seen: PortsSeen) -> list[Finding]:
 
 
 def _look_at(port: Port, environ: Mapping[str, str]) -> PortState:
-    number = _number(port, environ)
+    number, _ = port_number(port, environ)
     state = PortState(number, port.purpose, "udp" if port.is_datagram else "tcp", port.variables[0])
     try:
         bind(port, number).close()
@@ -77,15 +77,6 @@ def _look_at(port: Port, environ: Mapping[str, str]) -> PortState:
     except (ValueError, OverflowError, TypeError):
         return msgspec.structs.replace(state, trouble="the host's name cannot be used")
     return state
-
-
-def _number(port: Port, environ: Mapping[str, str]) -> int:
-    """As the extension reads it: a value that is no port is passed over."""
-    for variable in port.variables:
-        text = environ.get(variable, "").strip()
-        if text:
-            return int(text) if text.isascii() and text.isdigit() and int(text) < 65536 else port.default
-    return port.default
 
 
 def _holder(number: int, *, is_datagram: bool) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ddx_agent.bootstrap import Port, ports
+from ddx_agent.bootstrap import port_number, ports
 from ddx_core.errors import DdxError
 
 from .port_holders import held_port
@@ -62,7 +62,7 @@ class PortsTaken(DdxError):
 
 def effective_ports(environment: Mapping[str, str]) -> Ports:
     """Where an extension with this environment listens; as there, a value that is no port is passed over."""
-    return Ports(**{port.purpose: _number(port, environment) for port in ports})
+    return Ports(**{port.purpose: port_number(port, environment)[0] for port in ports})
 
 
 def check_ports(wanted: Ports) -> None:
@@ -76,14 +76,6 @@ def check_ports(wanted: Ports) -> None:
     if taken:
         told = [held_port(numbers[port.purpose], port.purpose, is_datagram=port.is_datagram) for port in taken]
         raise PortsTaken([numbers[port.purpose] for port in taken], told)
-
-
-def _number(port: Port, environment: Mapping[str, str]) -> int:
-    for variable in port.variables:
-        text = environment.get(variable, "").strip()
-        if text:
-            return int(text) if text.isascii() and text.isdigit() and int(text) < 65536 else port.default
-    return port.default
 
 
 def _is_free(number: int, *, is_datagram: bool) -> bool:
