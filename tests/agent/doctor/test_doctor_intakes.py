@@ -41,6 +41,17 @@ def test_the_configurations_base_urls_are_told_once_each() -> None:
     ]
 
 
+def test_the_intake_of_profiles_is_looked_at_when_a_setting_moves_it() -> None:
+    environ = {
+        "DD_APM_PROFILING_DD_URL": "https://profiles.pl.example",
+        "DD_APM_PROFILING_ADDITIONAL_ENDPOINTS": '{"https://intake.profile.datadoghq.eu": ["a"]}',
+    }
+    assert targets(load_config(environ, file=ConfigFile()))[-2:] == [
+        Target("https://profiles.pl.example", ("profiles",), ("DD_APM_PROFILING_DD_URL",), True),
+        Target("https://intake.profile.datadoghq.eu", ("profiles",), ("DD_APM_PROFILING_ADDITIONAL_ENDPOINTS",), False),
+    ]
+
+
 def test_the_proxys_variable_is_the_one_that_was_written() -> None:
     loaded = load_config({"HTTPS_PROXY": "http://proxy:1", "DD_PROXY_HTTP": "http://proxy:2"}, file=ConfigFile())
     assert proxy_variable(loaded, url) == "HTTPS_PROXY"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ddx_agent.config import Loaded
-from ddx_agent.destinations import destinations
+from ddx_agent.destinations import destinations, proxied_destinations
 from ddx_core.intake import StaticKey
 
 from .findings import Finding, Findings
@@ -40,7 +40,12 @@ class Way(msgspec.Struct, frozen=True):
 def targets(loaded: Loaded) -> list[Target]:
     """Every distinct base URL of the configuration, in the order of the signals."""
     found: dict[str, Target] = {}
-    for signal, endpoints in destinations(loaded.config, StaticKey(None)).items():
+    config = loaded.config
+    listed = destinations(config, StaticKey(None))
+    if config.intakes.profiles_url or config.intakes.more_profiles:
+        # Whoever moves them has profiles; all others need not care whether that intake can be reached.
+        listed["profiles"] = proxied_destinations(config, StaticKey(None), "profiles") or []
+    for signal, endpoints in listed.items():
         for number, endpoint in enumerate(endpoints):
             variable = _moves(loaded, signal) if number == 0 else _additional[signal]
             known = found.get(endpoint.base_url, Target(endpoint.base_url, (), (), False))
@@ -58,8 +63,15 @@ _additional = {
     "metrics": "DD_ADDITIONAL_ENDPOINTS",
     "traces": "DD_APM_ADDITIONAL_ENDPOINTS",
     "stats": "DD_APM_ADDITIONAL_ENDPOINTS",
+    "profiles": "DD_APM_PROFILING_ADDITIONAL_ENDPOINTS",
 }
-_overrides = {"logs": "logs_url", "metrics": "metrics_url", "traces": "traces_url", "stats": "traces_url"}
+_overrides = {
+    "logs": "logs_url",
+    "metrics": "metrics_url",
+    "traces": "traces_url",
+    "stats": "traces_url",
+    "profiles": "profiles_url",
+}
 
 
 def proxy_variable(loaded: Loaded, url: str) -> str:
