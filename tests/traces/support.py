@@ -16,6 +16,7 @@ from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 from ddx_traces.observer import ChunkObserver
 from ddx_traces.pipeline import TracesPipeline, TracesSettings
+from ddx_traces.proxy import ProxiedIntakes
 from ddx_traces.span import Span
 
 from .protobuf_reader import read_agent_payload
@@ -168,6 +169,7 @@ class Rig:
         compressor: Compressor | None = None,
         outbox_bytes: int = 16 << 20,
         endpoints: Sequence[str] = ("primary",),
+        proxied: ProxiedIntakes | None = None,
     ) -> None:
         self.account = Account("traces")
         self.stats_account = Account("stats")
@@ -187,6 +189,7 @@ class Rig:
             now_ns=lambda: now,
             listeners=listeners,
             observers=observers,
+            proxied=proxied,
         )
 
     def check(self) -> None:
