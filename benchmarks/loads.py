@@ -33,12 +33,12 @@ class Subject(NamedTuple):
 
 
 @contextmanager
-def open_ddx(strategy: str) -> Generator[Subject]:
-    """`strategy`: how it flushes (DD_SERVERLESS_FLUSH_STRATEGY)."""
+def open_ddx(strategy: str, **settings: str) -> Generator[Subject]:
+    """`strategy`: how it flushes (DD_SERVERLESS_FLUSH_STRATEGY); `settings` are more variables."""
     with (
         Intake() as intake,
         LambdaStandIn() as lambda_,
-        Extension(lambda_, intake_url=intake.url, DD_SERVERLESS_FLUSH_STRATEGY=strategy) as extension,
+        Extension(lambda_, intake_url=intake.url, DD_SERVERLESS_FLUSH_STRATEGY=strategy, **settings) as extension,
     ):
         lambda_.asked_next()
         wait_until_idle([extension.agent_pid])

@@ -55,6 +55,7 @@ class Peer:
             DD_APM_DD_URL=intake_url,
             DD_APM_RECEIVER_PORT=str(self.traces_port),
             DD_DOGSTATSD_PORT=str(self.statsd_port),
+            DD_AGENT_STATS_COMPUTATION_ENABLED="true",
             DD_LOG_LEVEL="error",
         )
         self.started = time.perf_counter()

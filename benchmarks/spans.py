@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -53,6 +54,22 @@ def make_trace(chance: random.Random) -> list[dict[str, Any]]:
     return spans
 
 
+def make_query_trace(chance: random.Random) -> list[dict[str, Any]]:
+    """The same with queries as a program wrote them: of two hundred different ones."""
+    spans = make_trace(chance)
+    for span in spans:
+        if span["type"] == "sql":
+            number = chance.randrange(200)
+            span["resource"] = (
+                f"SELECT id, state, total FROM orders JOIN customers ON customers.id = orders.customer_id"
+                f" WHERE customers.name = 'customer {number}' AND orders.total > {number}.50 LIMIT 100"
+            )
+    return spans
+
+
+MakeTrace = Callable[[random.Random], list[dict[str, Any]]]
+
+
 def traces_request(body: bytes, *, traces: int) -> bytes:
     return render(
         "/v0.4/traces",
@@ -77,14 +94,14 @@ class Loaded(NamedTuple):
     put_off: int
 
 
-def load(port: int, spans: int, *, traces_per_request: int) -> Loaded:
+def load(port: int, spans: int, *, traces_per_request: int, make: MakeTrace = make_trace) -> Loaded:
     """Post some `spans` spans over a few connections at once, as fast as they are taken."""
     chance = random.Random(1)
     per_request = spans_per_trace * traces_per_request
     total = max(connections, spans // per_request)
     # Some 20,000 different spans, several payloads of them, so that compression finds no more repeats than it would.
     prepared = [
-        msgspec.msgpack.encode([make_trace(chance) for _ in range(traces_per_request)])
+        msgspec.msgpack.encode([make(chance) for _ in range(traces_per_request)])
         for _ in range(min(total, max(1, 20_000 // per_request)))
     ]
     latencies: list[float] = []

@@ -59,7 +59,7 @@ def read_one(kind: str, record: Any) -> TelemetryEvent:
 # Shapes published in the "Lambda Telemetry API event schema reference", and the cases in which fields are left out.
 vectors: list[tuple[str, Any, TelemetryEvent]] = [
     ("function", "datadog <3 serverless", LogLine(time_ns=time_ns, text="datadog <3 serverless")),
-    ("function", {"hello": "world"}, LogLine(time_ns=time_ns, json_object=b'{"hello": "world"}')),
+    ("function", {"hello": "world"}, LogLine(time_ns=time_ns, fields={"hello": "world"})),
     ("extension", "datadog <3 serverless", LogLine(time_ns=time_ns, from_extension=True, text="datadog <3 serverless")),
     (
         "platform.initStart",
@@ -284,8 +284,22 @@ def test_an_object_with_bad_bytes_is_mended_too() -> None:
     body = b'[{"time":"2022-10-12T00:00:15.064Z","type":"function","record":{"a":"\xff","b":"\\udc00"}}]'
     (line,) = parse_telemetry(body).events
     assert isinstance(line, LogLine)
-    assert line.json_object is not None
-    assert json.loads(line.json_object) == {"a": "\ufffd", "b": "\ufffd"}
+    assert line.fields == {"a": "\ufffd", "b": "\ufffd"}
+
+
+def test_an_object_with_a_number_out_of_range_is_taken_as_the_text_it_came_as() -> None:
+    start = b'{"time":"2022-10-12T00:00:15.064Z","type":"function","record":'
+    batch = parse_telemetry(b"[" + start + b'{"a": 1e999}},' + start + b'{"b":1}}]')
+    assert batch.events == [LogLine(time_ns=time_ns, text='{"a": 1e999}'), LogLine(time_ns=time_ns, fields={"b": 1})]
+    assert not batch.skipped
+
+
+@pytest.mark.parametrize("bad", [b'"time":"\xff","type":"function"', b'"time":"2022-10-12T00:00:15.064Z","type":"\xff"'])
+def test_bad_bytes_about_an_event_cost_that_event_alone(bad: bytes) -> None:
+    good = b'{"time":"2022-10-12T00:00:15.064Z","type":"function","record":"good"}'
+    batch = parse_telemetry(b"[{" + bad + b',"record":"x"},' + good + b"]")
+    assert batch.events == [LogLine(time_ns=time_ns, text="good")]
+    assert batch.skipped.total() == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"null", b"[", b'"x"', b"\xff", b"[" * 100_000, b"[1,2"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import trio
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -118,7 +119,7 @@ class Sandbox(RuleBasedStateMachine):
         if kind == "own id" and owner is not None:
             head = f'{{"requestId":"{self.id_of(owner)}","{word}":"'
             ending = '","x":"noise"}' if word == "noise" else '"}'
-            self.transit.append(_Transit(LogLine(time_ns=at, json_object=f"{head}{written}{ending}".encode()), None))
+            self.transit.append(_Transit(LogLine(time_ns=at, fields=msgspec.json.decode(f"{head}{written}{ending}")), None))
             self.owners[f"{head}{text}{ending}"] = owner
         else:
             line = LogLine(time_ns=at, from_extension=kind == "extension", text=written)

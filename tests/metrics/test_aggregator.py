@@ -23,7 +23,7 @@ def hits(name: str = "hits", type: MetricType = MetricType.COUNT) -> Context:
     return Context(name, type)
 
 
-def an_aggregator(**limits: int) -> tuple[Aggregator, Account]:
+def an_aggregator(**limits: Any) -> tuple[Aggregator, Account]:
     account = Account("metrics")
     aggregator = Aggregator(account, **limits)
     aggregator.advance(noon_s)

@@ -187,6 +187,16 @@ def test_excluded_tags_are_left_off_custom_metrics_alone() -> None:
     assert enhanced.tags == ("env:e", "function_arn:arn")
 
 
+def test_the_first_hundred_base_tags_are_kept_and_commas_in_values_too() -> None:
+    out = Out(MetricsSettings(exclude_tags=frozenset(["k0"])), ("list", "a,b"), *((f"k{n}", "v") for n in range(120)))
+    out.add("my.metric", MetricType.COUNT, 1, tags=("own",))
+    out.add("aws.lambda.enhanced.errors", MetricType.DISTRIBUTION, 1)
+    out.encoder.close()
+    custom, enhanced = metrics_in(out.payloads)
+    assert set(enhanced.tags) == {"list:a,b", *(f"k{n}:v" for n in range(99))}
+    assert set(custom.tags) == {"list:a,b", "own", *(f"k{n}:v" for n in range(1, 100))}
+
+
 def test_tags_can_be_completed_later() -> None:
     out = Out(None, ("env", "e"))
     out.add("m", MetricType.COUNT, 1)

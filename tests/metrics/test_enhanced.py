@@ -2,92 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from itertools import permutations
-from typing import Any
 
-import msgspec
 import pytest
 
-from ddx_core.events import Invoke, Shutdown, parse_telemetry
-from ddx_core.invocation import InvocationTracker
-from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
 from ddx_metrics.sample import MetricType, Sample
-from tests.support.clock import HandClock, noon_ns
+from tests.support.clock import noon_ns
 
-at = "2023-11-14T22:13:25.250Z"
-at_s = noon_ns // 1_000_000_000 + 5
-spans = [{"name": "responseLatency", "start": at, "durationMs": 23.0}]
-done_metrics = {"durationMs": 100.0, "producedBytes": 8}
-report_metrics = {"durationMs": 120.5, "billedDurationMs": 121, "memorySizeMB": 128, "maxMemoryUsedMB": 94}
-
-
-class Story:
-    """A sandbox's life as the tracker hears of it, and the samples that come of it."""
-
-    def __init__(self, *, sandbox_age_s: float = 1, enabled: bool = True, holds_first: bool = True) -> None:
-        self.clock = HandClock()
-        self.samples: list[Sample] = []
-        self.drained = 0
-        self.enhanced = EnhancedMetrics(
-            self._add,
-            settings=EnhancedSettings(enabled=enabled, holds_first=holds_first),
-            now_ns=self.clock,
-            architecture="x86_64",
-            drain=self._drain,
-        )
-        self.tracker = InvocationTracker(
-            now_ns=self.clock,
-            sandbox_started_ns=noon_ns - int(sandbox_age_s * 1e9),
-            observers=[self.enhanced],
-        )
-
-    def _add(self, samples: Iterable[Sample]) -> None:
-        self.samples.extend(samples)
-
-    def _drain(self) -> None:
-        self.drained += 1
-
-    def invoke(self, request_id: str = "a") -> None:
-        self.tracker.invoke(Invoke(request_id=request_id, deadline_ms=0))
-
-    def tell(self, type: str, **record: Any) -> None:
-        body = [{"time": at, "type": f"platform.{type}", "record": record}]
-        batch = parse_telemetry(msgspec.json.encode(body))
-        assert not batch.skipped
-        for each in batch.events:
-            self.tracker.observe(each)
-
-    def init_start(self, runtime_version: str | None = None) -> None:
-        version = {} if runtime_version is None else {"runtimeVersion": runtime_version}
-        self.tell("initStart", initializationType="on-demand", phase="init", **version)
-
-    def init_report(self) -> None:
-        self.tell("initReport", initializationType="on-demand", phase="init", metrics={"durationMs": 500.0})
-
-    def runtime_done(self, request_id: str = "a", **record: Any) -> None:
-        self.tell(
-            "runtimeDone",
-            requestId=request_id,
-            **{"status": "success", "metrics": done_metrics, "spans": spans, **record},
-        )
-
-    def report(self, request_id: str = "a", status: str = "success", error: str | None = None, **metrics: Any) -> None:
-        extra = {} if error is None else {"errorType": error}
-        self.tell("report", requestId=request_id, status=status, metrics={**report_metrics, **metrics}, **extra)
-
-    def shutdown(self) -> None:
-        self.tracker.shutdown(Shutdown(reason="spindown"))
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return dict(Counter(sample.name.removeprefix("aws.lambda.enhanced.") for sample in self.samples))
-
-    def only(self, name: str) -> Sample:
-        found = [sample for sample in self.samples if sample.name == f"aws.lambda.enhanced.{name}"]
-        assert len(found) == 1, found
-        return found[0]
+from .story import Story, at_s
 
 
 def test_an_invocation_tells_all_its_metrics() -> None:
@@ -104,7 +26,7 @@ def test_an_invocation_tells_all_its_metrics() -> None:
     }  # fmt: skip
     for sample in story.samples:
         assert sample.type is MetricType.DISTRIBUTION
-        assert sample.tags == ("cold_start:true", "runtime:python3.12")
+        assert sample.tags == ("cold_start:true", "runtime:python3.12", "init_type:on-demand")
         assert sample.time_s == (at_s - 5 if sample.name.endswith("invocations") else at_s)
 
 
@@ -132,8 +54,8 @@ def test_tags_are_those_of_the_invocation_not_of_the_moment() -> None:
     story.report("b")
     tags = {(sample.name.rsplit(".")[-1], sample.tags) for sample in story.samples}
     for name in ("invocations", "runtime_duration", "duration", "post_runtime_duration"):
-        assert (name, ("cold_start:true",)) in tags
-        assert (name, ("cold_start:false",)) in tags
+        assert (name, ("cold_start:true", "init_type:on-demand")) in tags
+        assert (name, ("cold_start:false", "init_type:on-demand")) in tags
 
 
 def test_a_sandbox_that_waited_for_its_first_invocation_was_made_proactively() -> None:
@@ -142,7 +64,8 @@ def test_a_sandbox_that_waited_for_its_first_invocation_was_made_proactively() -
     story.invoke("a")
     story.invoke("b")
     assert [sample.tags for sample in story.samples] == [
-        ("cold_start:false", "proactive_initialization:true"), ("cold_start:false",),
+        ("cold_start:false", "proactive_initialization:true", "init_type:on-demand"),
+        ("cold_start:false", "init_type:on-demand"),
     ]  # fmt: skip
 
 
@@ -153,7 +76,7 @@ def test_the_first_invocation_waits_for_the_sandboxs_start_and_its_tags() -> Non
     story.clock.advance(3)
     story.init_start("python:3.14.DurableFunction.v6")
     sample = story.only("invocations")
-    assert sample.tags == ("cold_start:true", "durable_function:true")
+    assert sample.tags == ("cold_start:true", "init_type:on-demand", "durable_function:true")
     assert sample.time_s == noon_ns // 1_000_000_000
 
 
@@ -162,7 +85,7 @@ def test_other_runtimes_are_not_durable(runtime_version: str | None) -> None:
     story = Story()
     story.init_start(runtime_version)
     story.invoke()
-    assert story.only("invocations").tags == ("cold_start:true",)
+    assert story.only("invocations").tags == ("cold_start:true", "init_type:on-demand")
 
 
 def test_the_first_invocation_waits_no_longer_than_for_any_other_news() -> None:
@@ -229,7 +152,9 @@ def test_a_retry_of_the_same_request_is_a_run_of_its_own() -> None:
     story.runtime_done("a", status="timeout")
     assert story.counts["errors"] == 2
     assert story.counts["post_runtime_duration"] == 1
-    assert {sample.tags for sample in story.samples if sample.name.endswith(".duration")} == {("cold_start:true",)}
+    assert {sample.tags for sample in story.samples if sample.name.endswith(".duration")} == {
+        ("cold_start:true", "init_type:on-demand")
+    }
 
 
 @pytest.mark.parametrize("order", [("runtime_done", "report"), ("report", "runtime_done")])
@@ -285,7 +210,6 @@ def test_other_ends_are_not_out_of_memory(status: str, error: str) -> None:
 
 def test_an_id_that_somebody_speaks_of_first_still_gets_its_tags() -> None:
     story = Story()
-    story.init_start()
     story.enhanced.out_of_memory("a", noon_ns)
     assert [sample.tags for sample in story.samples] == [()]
     story.invoke("a")

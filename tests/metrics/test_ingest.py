@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ddx_core.stats import Account
 from ddx_metrics.accumulate import Count, Distribution, Gauge, Histogram, Members
 from ddx_metrics.aggregator import Aggregator
-from ddx_metrics.dogstatsd import Ingest
+from ddx_metrics.dogstatsd import Ingest, Namespace
 
 now_s = 1_700_000_003
 open_s = 1_700_000_000
@@ -21,7 +21,7 @@ class Rig:
     def __init__(self, *, namespace: str | None = None, max_known: int = 1000, max_contexts: int = 1000) -> None:
         self.account = Account("metrics")
         self.aggregator = Aggregator(self.account, max_contexts=max_contexts)
-        self.ingest = Ingest(self.aggregator, self.account, namespace=namespace, max_known=max_known)
+        self.ingest = Ingest(self.aggregator, self.account, namespace=Namespace(namespace), max_known=max_known)
         self._taken = 0
 
     def take(self, *datagrams: bytes | str, at: int = now_s) -> None:
@@ -92,6 +92,7 @@ lines: list[tuple[str, dict[str, object]]] = [
     ("metric:1234|g|#|T1699999991", {"metric|gauge||-10": 1234.0}),
     ("m:1|c|T1700000002", {"m|count||+0": 1.0}),
     ("m:1|c|T1700000900", {"m|count||+0": 1.0}),
+    ("m:1|c|Tabc", {"m|count||+0": 1.0}),
     ("m:1|c|Tinf", {"m|count||+0": 1.0}),
     ("m:1e-05|d", {"m|distribution||+0": (1, 1e-05)}),
     ("m:1|c\r", {"m|count||+0": 1.0}),
@@ -115,7 +116,7 @@ refused = [
     ("malformed", "|c"), ("malformed", "somerandomstring|c+a;slda"), ("malformed", "name5|c"), ("malformed", "name5"),
     ("malformed", "m:1|z"), ("malformed", "m:1|C"), ("malformed", "m:1"), ("malformed", "m:abc|c"),
     ("malformed", "m:1:x|c"), ("malformed", "m:::|c"), ("malformed", "m:1_000|c"), ("malformed", "m: 1|c"),
-    ("malformed", "m:1|c|@abc"), ("malformed", "m:1|c|@"), ("malformed", "m:1|c|@0.5abc"), ("malformed", "m:1|c|Tabc"),
+    ("malformed", "m:1|c|@abc"), ("malformed", "m:1|c|@"), ("malformed", "m:1|c|@0.5abc"), ("malformed", "m:1|c|T0x1"),
     ("malformed", "m:1|c|T123abc"), ("malformed", "m:1|c|T"), ("malformed", "m:1|c|T0"), ("malformed", "a|b:1|c"),
     ("not_finite", "m:nan|c"), ("not_finite", "m:inf|d"), ("not_finite", "m:-Infinity|g"), ("not_finite", "m:1e999|g"),
     ("event", "_e{5,10}:event|test event"), ("event", "_e{5,4}:title|text|#a"), ("event", "_e{"),

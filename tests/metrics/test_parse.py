@@ -84,6 +84,8 @@ def test_packed_values_are_taken_apart(text: str, expected: tuple[list[float], i
         ("g|m:test", Form(MetricType.GAUGE)),
         ("g|#|T1657100430", Form(MetricType.GAUGE, [""], time_s=1657100430)),
         ("c|#a|#b|@0.1|@0.2", Form(MetricType.COUNT, ["b"], 0.2)),
+        ("c|Tabc|Tinvalid|Transport:udp", Form(MetricType.COUNT)),
+        ("c|Tabc|T12", Form(MetricType.COUNT, time_s=12)),
         ("d|e:it-false,cn-x,pu-y|card:low", Form(MetricType.DISTRIBUTION)),
     ],
 )
@@ -94,8 +96,8 @@ def test_a_form_is_read(rest: str, expected: Form) -> None:
 @pytest.mark.parametrize(
     "rest",
     [
-        "", "z", "C", "mss", "c+a;slda", "|#tag:val", "c|@abc", "c|@", "c|@0.5abc", "c|Tabc", "c|T123abc", "c|Tinvalid",
-        "c|T", "c|T0", "c|T-100", "c|Tnan",
+        "", "z", "C", "mss", "c+a;slda", "|#tag:val", "c|@abc", "c|@", "c|@0.5abc", "c|T123abc", "c|T", "c|T0",
+        "c|T-100", "c|Tnan", "c|T_x",
     ],
 )  # fmt: skip
 def test_a_form_that_makes_no_sense_is_none(rest: str) -> None:
@@ -126,6 +128,9 @@ def test_times_are_whole_seconds_after_1970_began(text: str, time_s: int | None)
         (b"d|T12|#a|T13", (b"d|#a", b"13")),
         (b"d|#a,T12", (b"d|#a,T12", None)),
         (b"d|T", (b"d", b"")),
+        (b"d|Transport", (b"d|Transport", None)),
+        (b"d|Transport|T1|#a", (b"d|Transport|#a", b"1")),
+        (b"d|Tinf", (b"d", b"inf")),
     ],
 )
 def test_the_time_is_split_off(rest: bytes, expected: tuple[bytes, bytes | None]) -> None:

@@ -15,7 +15,7 @@ from ddx_agent.local.intake import Metric
 from ddx_core.intake import Coding
 from ddx_core.pipeline import FlushKind, Pipeline, start_contained
 from ddx_core.tags import TagSet
-from ddx_metrics.dogstatsd import bind_dogstatsd
+from ddx_metrics.dogstatsd.server import bind_dogstatsd
 from ddx_metrics.pipeline import MetricsSettings
 from ddx_metrics.sample import MetricType, Sample
 from tests.support.cancel import cancel_at_every_step
@@ -72,8 +72,9 @@ async def test_what_the_datadog_client_sends_arrives() -> None:
     }  # fmt: skip
     assert (got["took.max"].value, got["users"].value) == (12.5, 2)
     assert (got["then"].value, got["then"].timestamp_s) == (7, noon_s - 60)
-    assert rig.dropped == {"event": 1, "service_check": 1}
-    assert rig.account.snapshot().delivered.items == 14
+    assert rig.dropped == {}
+    assert {"/intake/", "/api/v1/check_run"} < {payload.path for payload in rig.intake.payloads}
+    assert rig.account.snapshot().delivered.items == 16
 
 
 async def test_sampled_and_buffered_clients_arrive_too() -> None:

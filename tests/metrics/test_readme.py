@@ -2,17 +2,89 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from datadog.dogstatsd.base import DogStatsd
 
 readme = Path(__file__).parents[2] / "packages" / "ddx-metrics" / "README.md"
 
 
-def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
-    exec(compile(example, str(readme), "exec"), {})
+def example(number: int) -> dict[str, Any]:
+    """What the example defines, once it has run."""
+    examples: list[str] = re.findall(r"```python\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    # Its modules stay importable by name for whoever inspects what is defined there.
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(examples[number], str(readme), "exec"), names)
+    return names
+
+
+def client_of(port: int) -> DogStatsd:
+    return DogStatsd(host="127.0.0.1", port=port, disable_telemetry=True, constant_tags=["shop:a"])
+
+
+def test_the_first_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    example(0)
     assert set(capsys.readouterr().out.splitlines()) == {
         "orders ('shop:a',) 5.0", "latency p50 9.0", "7 samples",
     }  # fmt: skip
+
+
+def test_the_collector_prints_what_a_real_client_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiving:
+        receiving.bind(("127.0.0.1", 0))
+        client = client_of(receiving.getsockname()[1])
+        client.increment("orders.paid", 2)
+        client.increment("orders.paid")
+        client.gauge("queue", 7, tags=["name:q"])
+        client.flush()
+        client.stop()
+        client.close_socket()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            sending.sendto(b"stop", receiving.getsockname())
+        example(1)["collect"](receiving)
+    assert set(capsys.readouterr().out.splitlines()) == {
+        'orders_paid{shop="a"} 3.0', 'queue{name="q",shop="a"} 7.0',
+    }  # fmt: skip
+
+
+def test_the_heart_beats_in_asyncio_too() -> None:
+    names = example(2)
+
+    async def run() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        flushed: list[Any] = []
+        came = asyncio.Event()
+        transport, statsd = await loop.create_datagram_endpoint(names["Statsd"], local_addr=("127.0.0.1", 0))
+
+        def flush(gathered: Any) -> None:
+            flushed.append(gathered)
+            came.set()
+
+        flushing = asyncio.create_task(names["flush_each"](statsd, 0.01, flush))
+        client = client_of(transport.get_extra_info("sockname")[1])
+        client.increment("orders", 5)
+        client.flush()
+        client.stop()
+        client.close_socket()
+        await asyncio.wait_for(came.wait(), 10)
+        flushing.cancel()
+        transport.close()
+        return flushed
+
+    (gathered,) = asyncio.run(run())
+    assert (gathered.context.name, gathered.context.tags, gathered.values.total) == ("orders", ("shop:a",), 5.0)
+
+
+def test_the_heart_loads_no_event_loop() -> None:
+    code = (
+        "import sys; import ddx_metrics.dogstatsd, ddx_metrics.aggregator, ddx_metrics.accumulate;"
+        "assert not {'trio', 'anyio', 'asyncio', 'socket'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

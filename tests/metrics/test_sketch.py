@@ -313,6 +313,67 @@ def test_weighted_values_count_by_their_weights(weighted: list[tuple[float, int]
     assert totals == expected
 
 
+@settings(max_examples=60)
+@given(st.lists(finite.filter(lambda value: abs(value) > 1e-8), min_size=1, max_size=60), st.floats(0, 1))
+def test_a_quantile_is_within_one_128th_of_the_value_where_values_have_bins_of_their_own(
+    values: list[float], q: float
+) -> None:
+    apart = sorted({key(value): value for value in values}.values())
+    got = sketch_of(*apart).quantile(q)
+    exact = apart[0] if q == 0 else apart[-1] if q == 1 else apart[round(q * (len(apart) - 1))]
+    assert got is not None
+    assert abs(got - exact) <= abs(exact) / 128 * (1 + 1e-9)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.sampled_from([1.0, 0.5, 0.3, 0.07])), max_size=30))
+def test_sampled_values_count_as_often_as_their_rate_says(sampled: list[tuple[float, float]]) -> None:
+    sketch, expected = Sketch(), Counter[int]()
+    for value, rate in sampled:
+        sketch.insert([value], rate)
+        expected[key(value)] += int(1 / rate)
+    assert sketch.bins() == sorted(expected.items())
+    assert sketch.count == sum(expected.values())
+    assert sketch.sum == pytest.approx(sum(value / rate for value, rate in sampled), rel=1e-9, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "times", "expected"),
+    [
+        (0, 10, 2, "0:1 1442:1"),
+        (10, 20, 4, "1487:1 1502:1 1514:1 1524:1"),
+        (-10, 10, 4, "-1487:1 -1442:1 -1067:1 1442:1"),
+        (5, 5, 7, "1442:7"),
+    ],
+)
+def test_a_histograms_bucket_is_spread_over_its_bins(lower: float, upper: float, times: int, expected: str) -> None:
+    sketch = Sketch()
+    sketch.insert_spread(lower, upper, times)
+    assert sketch.bins() == bins(expected)
+
+
+def test_a_large_bucket_is_spread_by_the_width_of_its_bins() -> None:
+    sketch = Sketch()
+    sketch.insert_spread(1e3, 1e5, 999_999)
+    got = sketch.bins()
+    assert got[:2] == bins("1784:158 1785:162")
+    assert got[-2:] == bins("2079:15403 2080:8942")
+    assert sketch.count == 999_999
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.integers(1, 10_000))
+def test_any_bucket_keeps_its_count_and_its_bounds(one: float, other: float, times: int) -> None:
+    lower, upper = sorted((one, other))
+    sketch = Sketch()
+    sketch.insert_spread(lower, upper, times)
+    assert sketch.count == times == sum(n for _, n in sketch.bins())
+    keys = [k for k, _ in sketch.bins()]
+    assert max(min(key(lower), 32766), -32766) <= keys[0]
+    assert keys[-1] <= max(min(key(upper), 32766), -32766)
+    assert math.isfinite(sketch.sum)
+
+
 def test_the_limit_holds_under_any_number_of_different_values() -> None:
     sketch = Sketch()
     for first in range(1, 6000, 250):

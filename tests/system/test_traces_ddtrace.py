@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import trio
 
+from ddx_core.http import open_unix_listener
 from ddx_core.pipeline import FlushKind
 from tests.traces.protobuf_reader import read_agent_payload
 from tests.traces.support import body_of
-from tests.traces.test_routes import Served, serving
+from tests.traces.test_routes import serving
 
 pytestmark = pytest.mark.system
 
@@ -38,6 +40,8 @@ for number in range(30):
         with tracer.trace("postgres.query", service="db", resource="SELECT 1", span_type="sql") as query:
             query.set_tag("component", "psycopg")
             query.link_span(root.context, {"why": "because"})
+            query._add_event("retried", {"times": 2, "from": ["a", "b"], "final": True, "ratio": 0.5}, 1700000000000000000)
+            query._set_struct_tag("plan", {"steps": [1, {"cost": 2.5}]})
         try:
             with tracer.trace("work") as work:
                 raise ValueError("a handled error")
@@ -53,9 +57,9 @@ print(json.dumps(made))
 """
 
 
-async def run_program(rig: Served, api_version: str) -> list[dict[str, Any]]:
+async def run_program(url: str, api_version: str, **more: str) -> list[dict[str, Any]]:
     environment = {
-        "DD_TRACE_AGENT_URL": f"http://127.0.0.1:{rig.port}",
+        "DD_TRACE_AGENT_URL": url,
         "DD_TRACE_API_VERSION": api_version,
         "DD_SERVICE": "orders",
         "DD_VERSION": "1.2.3",
@@ -63,6 +67,7 @@ async def run_program(rig: Served, api_version: str) -> list[dict[str, Any]]:
         "DD_REMOTE_CONFIGURATION_ENABLED": "false",
         "DD_CRASHTRACKING_ENABLED": "false",
         "DD_TRACE_STARTUP_LOGS": "false",
+        **more,
     }
     done = await trio.run_process(
         [sys.executable, "-c", program], env=environment, capture_stdout=True, capture_stderr=True
@@ -71,11 +76,20 @@ async def run_program(rig: Served, api_version: str) -> list[dict[str, Any]]:
     return msgspec.json.decode(done.stdout)
 
 
-@pytest.mark.parametrize("api_version", ["v0.4", "v0.5"])
-async def test_spans_of_the_real_tracer_arrive_whole(api_version: str) -> None:
-    async with serving() as rig:
+@pytest.mark.parametrize("way", ["tcp", "unix"])
+@pytest.mark.parametrize(
+    ("api_version", "more"),
+    [("v0.4", {}), ("v0.5", {}), ("v0.4", {"DD_TRACE_NATIVE_SPAN_EVENTS": "true"})],
+    ids=["v0.4", "v0.5", "events"],
+)
+async def test_spans_of_the_real_tracer_arrive_whole(
+    api_version: str, more: dict[str, str], way: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "apm.socket"
+    async with serving(also=[open_unix_listener(str(path))]) as rig:
+        url = f"http://127.0.0.1:{rig.port}" if way == "tcp" else f"unix://{path}"
         with trio.fail_after(60):
-            made = await run_program(rig, api_version)
+            made = await run_program(url, api_version, **more)
         await rig.pipeline.flush(FlushKind.FINAL)
         rig.check()
         assert rig.dropped("filtered") == 1
@@ -105,6 +119,9 @@ async def test_spans_of_the_real_tracer_arrive_whole(api_version: str) -> None:
                 case "postgres.query":
                     assert span["meta"]["component"] == "psycopg"
                     check_link(span, api_version)
+                    check_event(span, is_native=bool(more))
+                    if api_version == "v0.4":
+                        assert msgspec.msgpack.decode(span["meta_struct"]["plan"]) == {"steps": [1, {"cost": 2.5}]}
                 case _:
                     assert span["error"] == 1
                     assert span["meta"]["error.message"] == "a handled error"
@@ -120,3 +137,18 @@ def check_link(span: dict[str, Any], api_version: str) -> None:
     (written,) = msgspec.json.decode(span["meta"]["_dd.span_links"])
     assert int(written["span_id"], 16) == span["parentID"]
     assert written["attributes"] == {"why": "because"}
+
+
+def check_event(span: dict[str, Any], *, is_native: bool) -> None:
+    if not is_native:
+        (written,) = msgspec.json.decode(span["meta"]["events"])
+        assert (written["name"], written["time_unix_nano"]) == ("retried", 1_700_000_000_000_000_000)
+        assert written["attributes"] == {"times": 2, "from": ["a", "b"], "final": True, "ratio": 0.5}
+        return
+    (event,) = span["spanEvents"]
+    assert (event["name"], event["time_unix_nano"]) == ("retried", 1_700_000_000_000_000_000)
+    values = event["attributes"]
+    assert values["times"]["int_value"] == 2
+    assert values["final"]["bool_value"] is True
+    assert values["ratio"]["double_value"] == 0.5
+    assert [each["string_value"] for each in values["from"]["array_value"]["values"]] == ["a", "b"]

@@ -10,6 +10,7 @@ import msgspec
 import trio
 import zstandard
 
+from ddx_core.clock import WallClock
 from ddx_core.errors import Unavailable
 from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Outcome, Payload, Sent, StaticKey, open_fanout
 from ddx_core.stats import Account
@@ -170,6 +171,7 @@ class Rig:
         outbox_bytes: int = 16 << 20,
         endpoints: Sequence[str] = ("primary",),
         proxied: ProxiedIntakes | None = None,
+        now_ns: WallClock = lambda: now,
     ) -> None:
         self.account = Account("traces")
         self.stats_account = Account("stats")
@@ -186,7 +188,7 @@ class Rig:
             stats_fanout=self.stats_fanout,
             compressor=compressor or Compressor(Coding.IDENTITY),
             tags=tags,
-            now_ns=lambda: now,
+            now_ns=now_ns,
             listeners=listeners,
             observers=observers,
             proxied=proxied,

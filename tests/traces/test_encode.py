@@ -14,7 +14,6 @@ from ddx_traces.encode import (
     PayloadDefaults,
     encode_agent_payload,
     encode_chunks,
-    encode_span,
     request_headers,
 )
 from ddx_traces.span import (
@@ -27,9 +26,12 @@ from ddx_traces.span import (
     Tracer,
     TracerPayload,
 )
+from ddx_traces.span_encoder import SpanEncoder
 
 from .protobuf_reader import read_agent_payload, read_message
 from .support import span
+
+encode_span = SpanEncoder().encode
 
 texts = st.text(max_size=10)
 uint64s = st.integers(0, 2**64 - 1)

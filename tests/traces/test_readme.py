@@ -1,15 +1,15 @@
-"""The collector in the README of ddx-traces works as printed, with the real tracer."""
+"""The examples in the README of ddx-traces work as printed, with the real tracer."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-
-from ddx_core.http import Route, Routes, open_tcp_listener, serve_http
 
 readme = Path(__file__).parents[2] / "packages/ddx-traces/README.md"
 
@@ -22,26 +22,56 @@ tracer.flush()
 """
 
 
-async def test_collector_prints_a_real_tracers_trace_as_a_tree(capsys: pytest.CaptureFixture[str]) -> None:
-    code = readme.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
-    assert code.count("\n") < 30
-    names: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(code, str(readme), "exec"), names)
-    listener = await open_tcp_listener("127.0.0.1", 0)
-    port = listener.socket.getsockname()[1]
-    environment = {
+def environment(port: int) -> dict[str, str]:
+    return {
         "DD_TRACE_AGENT_URL": f"http://127.0.0.1:{port}",
         "DD_TRACE_API_VERSION": "v0.4",
         "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
         "DD_REMOTE_CONFIGURATION_ENABLED": "false",
         "DD_CRASHTRACKING_ENABLED": "false",
     }
+
+
+def example(number: int) -> dict[str, Any]:
+    """The names that the README's nth example defines."""
+    code = readme.read_text(encoding="utf-8").split("```python\n")[number + 1].partition("```")[0]
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(code, str(readme), "exec"), names)
+    names["lines"] = sum(
+        1 for line in code.splitlines() if line and not line.startswith(("import", "from", "if __name"))
+    )
+    return names
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        return bound.getsockname()[1]
+
+
+async def test_collector_prints_a_real_tracers_trace_as_a_tree(capsys: pytest.CaptureFixture[str]) -> None:
+    names = example(0)
+    assert names["lines"] <= 15
+    port = free_port()
     async with trio.open_nursery() as nursery:
-        route = Route(("POST", "PUT"), "/v0.4/traces", names["take"], max_body=50 << 20)
-        await nursery.start(serve_http, [listener], Routes([route]))
+        nursery.start_soon(names["main"], port)
         with trio.fail_after(60):
-            await trio.run_process([sys.executable, "-c", program], env=environment, capture_stderr=True)
+            await trio.run_process([sys.executable, "-c", program], env=environment(port), capture_stderr=True)
         nursery.cancel_scope.cancel()
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("shop: web.request 'GET /', ")
     assert second.startswith("  db: postgres.query 'SELECT 1', ")
+
+
+def test_agents_steps_serve_an_asyncio_program(capsys: pytest.CaptureFixture[str]) -> None:
+    names = example(1)
+    port = free_port()
+
+    async def main() -> None:
+        serving = asyncio.create_task(names["main"](port))
+        child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment(port))
+        await asyncio.wait_for(child.wait(), 60)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    asyncio.run(main())
+    assert capsys.readouterr().out == "python 1 ['GET /', 'SELECT 1']\n"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncGenerator
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -16,8 +17,10 @@ from ddx_core.http import open_tcp_listener
 from ddx_core.pipeline import FlushKind
 from ddx_traces.pipeline import TracesSettings
 
-from .support import HttpClient, Rig, request_bytes, spans_in, v04, v05, wire_span, wire_trace
+from .protobuf_reader import read_agent_payload
+from .support import HttpClient, Rig, body_of, now, request_bytes, spans_in, v04, v05, wire_span, wire_trace
 from .test_stats_payload import client_stats
+from .v1_writer import v1
 
 rates: dict[str, Any] = {"rate_by_service": {}}
 
@@ -34,9 +37,11 @@ class Served(Rig):
 
 
 @asynccontextmanager
-async def serving(settings: TracesSettings | None = None, **fields: Any) -> AsyncGenerator[Served]:
+async def serving(
+    settings: TracesSettings | None = None, *, also: Sequence[trio.SocketListener] = (), **fields: Any
+) -> AsyncGenerator[Served]:
     listener = await open_tcp_listener("127.0.0.1", 0)
-    rig = Served(settings, listeners=[listener], **fields)
+    rig = Served(settings, listeners=[listener, *also], **fields)
     rig.port = listener.socket.getsockname()[1]
     async with trio.open_nursery() as nursery, AsyncExitStack() as rig.clients:
         await nursery.start(rig.pipeline.serve)
@@ -98,7 +103,10 @@ async def test_chunked_bodies_are_taken() -> None:
         ("/v0.4/traces", b"not msgpack at all", {}, 400),
         ("/v0.4/traces", v04(wire_trace(1))[:-1], {}, 400),
         ("/v0.5/traces", v04(wire_trace(1)), {}, 400),
-        ("/v0.4/traces", b'[[{"trace_id":1}]]', {"Content-Type": "application/json"}, 400),
+        ("/v0.4/traces", b'[[{"trace_id":1}]]', {"Content-Type": "application/msgpack"}, 400),
+        ("/v0.4/traces", b'[[{"trace_id":1}', {"Content-Type": "application/json"}, 400),
+        ("/v0.7/traces", v04(wire_trace(1)), {}, 400),
+        ("/v1.0/traces", v04(wire_trace(1)), {}, 400),
         ("/v0.4/traces", b"x", {"Content-Encoding": "gzip"}, 400),
         ("/v0.4/traces", b"x", {"Content-Encoding": "br"}, 415),
         ("/v0.4/traces", gzip.compress(bytes(30_000)), {"Content-Encoding": "gzip"}, 413),
@@ -161,13 +169,15 @@ async def test_request_sent_again_is_taken_once() -> None:
 async def test_statistics_are_taken_and_passed_on() -> None:
     async with serving() as rig:
         client = await rig.client()
-        answer = await client.ask("POST", "/v0.6/stats", msgspec.msgpack.encode(client_stats))
+        buckets = [{**bucket, "Start": now} for bucket in client_stats["Stats"]]
+        posted = {**client_stats, "Stats": buckets}
+        answer = await client.ask("POST", "/v0.6/stats", msgspec.msgpack.encode(posted))
         assert (answer.status, answer.body) == (202, b"Successfully buffered stats to be aggregated.")
         assert rig.stats_account.snapshot().held.items == 2
         await rig.pipeline.flush(FlushKind.BLOCKING)
         (payload,) = rig.intake.stats
         (sent,) = msgspec.msgpack.decode(gzip.decompress(payload.body))["Stats"]
-        assert sent == {**client_stats, "Hostname": ""}
+        assert sent == {**posted, "Hostname": ""}
         assert rig.stats_account.snapshot().delivered.items == 2
 
 
@@ -193,24 +203,139 @@ async def test_statistics_that_find_no_room_are_put_off() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-async def test_info_tells_what_is_served_and_asks_for_all_spans(method: str) -> None:
-    async with serving() as rig:
+async def test_info_tells_what_is_served(method: str) -> None:
+    settings = TracesSettings(
+        env="prod",
+        receiver_port=9126,
+        receiver_socket="/tmp/apm.socket",
+        told_of_filters={"ignore_resources": ["GET /"]},
+    )
+    async with serving(settings) as rig:
         answer = await (await rig.client()).ask(method, "/info")
-        assert answer.status == 200
-        assert answer.json == {
-            "endpoints": ["/v0.4/traces", "/v0.5/traces", "/v0.6/stats", "/info"],
-            "client_drop_p0s": False,
-            "span_meta_structs": True,
-            "span_events": True,
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+        page = answer.json
+        assert page["endpoints"] == [
+            "/v0.3/traces",
+            "/v0.3/services",
+            "/v0.4/traces",
+            "/v0.4/services",
+            "/v0.5/traces",
+            "/v0.7/traces",
+            "/v1.0/traces",
+            "/v0.6/stats",
+            "/info",
+        ]
+        assert (page["client_drop_p0s"], page["span_events"], page["span_meta_structs"]) == (False, True, True)
+        assert "peer.service" in page["peer_tags"]
+        assert set(page["span_kinds_stats_computed"]) == {"client", "server", "producer", "consumer"}
+        assert page["config"] == {
+            "default_env": "prod",
+            "receiver_port": 9126,
+            "receiver_socket": "/tmp/apm.socket",
+            "max_request_bytes": 50 << 20,
+            "statsd_port": 8125,
         }
+        assert page["ignore_resources"] == ["GET /"]
+        assert "evp_proxy_allowed_headers" not in page
+        state = hashlib.sha256(answer.body).hexdigest()
+        for path in ("/info", "/v0.4/traces", "/v0.6/stats"):
+            headers = (await (await rig.client()).ask("PUT", path, b"\x90")).headers
+            assert (headers["datadog-agent-state"], headers["datadog-agent-version"]) == (state, page["version"])
+
+
+async def test_tracers_that_count_may_leave_out_unsampled_traces_where_that_is_safe() -> None:
+    async with serving(TracesSettings(tracers_may_drop=True)) as rig:
+        assert (await (await rig.client()).ask("GET", "/info")).json["client_drop_p0s"] is True
 
 
 async def test_other_paths_and_methods_are_refused() -> None:
     async with serving() as rig:
-        answer = await (await rig.client()).ask("POST", "/v0.7/traces", v04(wire_trace(1)))
+        answer = await (await rig.client()).ask("POST", "/v0.9/traces", v04(wire_trace(1)))
         assert (answer.status, answer.body) == (404, b"Not Found")
         answer = await (await rig.client()).ask("GET", "/v0.4/traces")
         assert (answer.status, answer.body, answer.headers["allow"]) == (405, b"", "POST, PUT")
+
+
+@pytest.mark.parametrize("path", ["/v0.4/traces", "/v0.6/stats", "/info"])
+async def test_pages_of_other_sites_are_turned_away(path: str) -> None:
+    async with serving() as rig:
+        client = await rig.client()
+        answer = await client.ask("POST", path, v04(wire_trace(1)), {"Sec-Fetch-Site": "cross-site"})
+        assert (answer.status, answer.body) == (403, b"cross-site request rejected\n")
+        assert rig.held == 0
+        answer = await client.ask("POST", "/v0.4/traces", v04(wire_trace(1)), {"Sec-Fetch-Site": "same-origin"})
+        assert answer.status == 200
+
+
+# --- forms -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v0.7/traces", msgspec.msgpack.encode({"env": "Prod!", "app_version": "7", "chunks": [{"spans": wire_trace(1, 2)}]})),
+        ("/v1.0/traces", v1({6: bytes(15) + b"\x01", 4: [{4: 1}, {4: 2}]}, before={7: "Prod!", 9: "7"})),
+    ],
+)  # fmt: skip
+async def test_newer_forms_tell_of_the_tracer_in_the_body(path: str, body: bytes) -> None:
+    async with serving() as rig:
+        answer = await (await rig.client()).ask("PUT", path, body, {"Datadog-Meta-Lang": "go"})
+        assert (answer.status, answer.json, answer.headers["content-type"]) == (200, rates, "application/json")
+        assert rig.held == 2
+        await rig.pipeline.flush(FlushKind.FINAL)
+        (payload,) = rig.intake.traces
+        (sent,) = read_agent_payload(body_of(payload))["tracerPayloads"]
+        assert (sent["languageName"], sent["env"], sent["appVersion"]) == ("go", "prod", "7")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/json; charset=utf-8", None])
+@pytest.mark.parametrize("path", ["/v0.3/traces", "/v0.4/traces"])
+async def test_json_is_taken(path: str, content_type: str | None) -> None:
+    async with serving() as rig:
+        headers = {"Content-Type": content_type} if content_type else {}
+        answer = await (await rig.client()).ask("PUT", path, msgspec.json.encode([wire_trace(1, 2)]), headers)
+        assert (answer.status, rig.held) == (200, 2)
+
+
+async def test_v03_is_answered_in_its_own_way() -> None:
+    async with serving() as rig:
+        client = await rig.client()
+        answer = await client.ask("PUT", "/v0.3/traces", v04(wire_trace(1)))
+        assert (answer.status, answer.body, answer.headers["content-type"]) == (
+            200,
+            b"OK\n",
+            "text/plain; charset=utf-8",
+        )
+        assert (await client.ask("PUT", "/v0.3/traces", b"x")).status == 400
+        for path in ("/v0.3/services", "/v0.4/services"):
+            answer = await client.ask("PUT", path, b"{}")
+            assert (answer.status, answer.body) == (200, b"OK\n")
+
+
+async def test_rates_are_told_once_to_who_keeps_their_version() -> None:
+    async with serving() as rig:
+        client = await rig.client()
+        known = "none yet"
+        for expected in (rates, {}, {}):
+            answer = await client.ask("PUT", "/v0.4/traces", b"\x90", {"Datadog-Rates-Payload-Version": known})
+            known = answer.headers["datadog-rates-payload-version"]
+            assert answer.json == expected
+        assert "datadog-rates-payload-version" not in (await client.ask("PUT", "/v0.4/traces", b"\x90")).headers
+
+
+@pytest.mark.parametrize("path", ["/v0.7/traces", "/v1.0/traces", "/v0.3/traces"])
+async def test_full_buffer_puts_off_every_form(path: str) -> None:
+    settings = TracesSettings(max_buffer_bytes=20_000, max_payload_bytes=10_000)
+    async with serving(settings, outbox_bytes=30_000) as rig:
+        rig.intake.is_down = True
+        client = await rig.client()
+        number = 0
+        while (await client.ask("PUT", "/v0.4/traces", v04(wire_trace(number + 1, 10)))).status == 200:
+            number += 1
+            assert number < 1000
+        answer = await client.ask("PUT", path, b"\x80")
+        assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        rig.check()
 
 
 @pytest.mark.parametrize(

@@ -330,13 +330,13 @@ def make_stats(**fields: Any) -> tuple[StatsStore, Account, Any]:
     account = Account("stats")
     endpoint = Endpoint(name="primary", base_url="http://intake", key=StaticKey("k"))
     fanout = open_fanout(account, [endpoint], cast(IntakeClient, None), max_bytes=1 << 20)
-    return StatsStore(TracesSettings(**fields), account=account, fanout=fanout), account, fanout
+    return StatsStore(TracesSettings(**fields), account=account, fanout=fanout, now_ns=lambda: now), account, fanout
 
 
 def test_statistics_of_several_tracers_go_into_one_payload_without_their_host() -> None:
     store, account, fanout = make_stats()
     for groups in (2, 1):
-        body = stats_body(groups, Sequence=groups)
+        body = stats_body(groups, Sequence=groups, RuntimeID=str(groups))
         assert store.add(decode_client_stats(body), len(body))
         assert account.snapshot().closes
     assert store.pack() == 2

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ddx_core.tags import TagSet
-from ddx_traces.encode import encode_span
 from ddx_traces.process import SpanTags, choose_base_service
 from ddx_traces.span import Span
+from ddx_traces.span_encoder import SpanEncoder
 
 from .protobuf_reader import read_message
 from .support import function_tags, span
@@ -19,7 +19,7 @@ def tagged(changed: Span, tags: SpanTags, *, backend_computes_stats: bool = True
     """What the backend reads (and no key twice)."""
     tags.apply(changed)
     suffix = tags.encoded_for(changed, backend_computes_stats=backend_computes_stats)
-    return read_message("Span", encode_span(changed) + suffix)
+    return read_message("Span", SpanEncoder().encode(changed) + suffix)
 
 
 def make(tags: TagSet = function_tags, **fields: Any) -> SpanTags:

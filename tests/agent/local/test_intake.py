@@ -91,9 +91,10 @@ async def test_every_endpoint_takes_what_agents_send_and_answers_as_datadog_does
         assert (totals.logs, totals.series_points, totals.sketches, totals.sketch_samples) == (3, 3, 2, 6)
         assert (totals.spans, totals.stats_groups, totals.stats_hits) == (2, 1, 3)
         assert totals.raw == {
-            "check_run": 1, "events": 2, "profile": 1, "pipeline_stats": 1, "telemetry": 1, "llmobs": 1, "eval_metric": 1,
+            "profile": 1, "pipeline_stats": 1, "telemetry": 1, "llmobs": 1, "eval_metric": 1,
             "debugger": 1, "other": 1,
         }  # fmt: skip
+        assert (totals.events, totals.service_checks) == (1, 1)
         assert intake.store.raw(kind="other") == [
             Raw(request=len(accepted), kind="other", path="/api/v9/never/heard/of", content_type=None, body=b"\xff")
         ]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from socket import SHUT_RDWR, SO_RCVBUF, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,9 +25,11 @@ from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
 from ddx_agent.network import client_settings
 from ddx_agent.status import Status
+from ddx_core import log
 from ddx_core.clock import WallClock, now_ns
-from ddx_core.events import TelemetryEvent
+from ddx_core.events import LogLine, TelemetryEvent
 from ddx_core.flush import for_managed_instances
+from ddx_core.http import open_unix_listener
 from ddx_core.intake import (
     ApiKeySource,
     Coding,
@@ -38,7 +41,7 @@ from ddx_core.intake import (
 )
 from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
 from ddx_core.lifecycle import Registration, TelemetryReceiver
-from ddx_core.pipeline import Pipeline
+from ddx_core.pipeline import Pipeline, Served
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 from ddx_logs.durable import DurableContext
@@ -47,14 +50,17 @@ from ddx_logs.settings import LogsSettings, OwnLines
 from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
 from ddx_metrics.origin import lambda_function
 from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
+from ddx_metrics.settings import Cardinality, Reading
 from ddx_traces.pipeline import TracesPipeline, TracesSettings
 from ddx_traces.proxy import Outbox, ProxiedIntakes, ProxySettings
 from ddx_traces.span import Span, TracerPayload
 
 if TYPE_CHECKING:
+    from ddx_agent.config.settings.metrics import Metrics
     from ddx_agent.modes.managed import Managed
     from ddx_agent.modes.on_demand import OnDemand
     from ddx_agent.secrets import ResolvedKey
+    from ddx_metrics.usage import UsageSampler
 
 
 class Agent:
@@ -73,6 +79,7 @@ class Agent:
         self.config = config
         self.function = function
         self._environ = environ
+        self._closing = ExitStack()
         self.resolved_key: ResolvedKey | None = None
         key: ApiKeySource = StaticKey(config.api_key.plain)
         if config.api_key.is_asked_for:
@@ -94,24 +101,33 @@ class Agent:
         # --- signals --------------------------------------------------------------------------------------------------
         tags = self._tags()
         self.metrics = MetricsPipeline(
-            MetricsSettings(
-                namespace=config.metrics.namespace,
-                exclude_tags=frozenset(config.metrics.exclude_tags),
-                origin_category=lambda_function,
-            ),
+            _metrics_settings(config),
             account=accounts["metrics"],
             fanout=self.fanouts["metrics"],
             compressor=_compressor(config.metrics.compression_level),
             tags=self._metric_tags(tags),
             now_ns=wall_clock,
-            sockets=_datagram_sockets(boot),
+            sockets=_datagram_sockets(boot, config),
         )
+        if config.metrics.use_dogstatsd and (config.metrics.socket or config.metrics.stream_socket):
+            self._add_unix_sockets(boot)
+        sampler: UsageSampler | None = None
+        if config.metrics.enhanced and config.metrics.proc_enhanced:
+            from ddx_metrics.usage import ProcReader, Usage, UsageSampler
+
+            sampler = UsageSampler(Usage(ProcReader()), one_at_a_time=not function.is_managed)
         self.enhanced = EnhancedMetrics(
             self.metrics.add,
-            settings=EnhancedSettings(enabled=config.metrics.enhanced, holds_first=not function.is_managed),
+            settings=EnhancedSettings(
+                enabled=config.metrics.enhanced,
+                holds_first=not function.is_managed,
+                one_at_a_time=not function.is_managed,
+                is_new_sandbox=not boot.lives,
+            ),
             now_ns=wall_clock,
             architecture=function.architecture,
             drain=self.metrics.drain,
+            usage=sampler.usage if sampler is not None else None,
         )
         # Libraries count errors too: one invocation's error is one error, whoever tells first.
         self.metrics.ask_before("aws.lambda.enhanced.errors", self.enhanced.admit_error)
@@ -148,7 +164,7 @@ class Agent:
             new_id=_new_id,
             take_datagrams=self.metrics.take_datagrams,
         )
-        traces_listeners = _listeners(boot, "traces")
+        traces_listeners = _trace_listeners(boot, config)
         self.traces = TracesPipeline(
             TracesSettings(
                 function_name=function.name,
@@ -157,7 +173,14 @@ class Agent:
                 version=config.general.version,
                 runtime_api=environ.get("AWS_LAMBDA_RUNTIME_API", ""),
                 own_addresses=_own_addresses(boot),
+                computes_stats=config.traces.computes_stats,
                 max_buffer_bytes=config.traces.buffer_bytes,
+                max_request_bytes=config.traces.max_request_bytes,
+                max_connections=config.traces.max_connections,
+                tracers_may_drop=config.traces.tracers_may_drop,
+                receiver_port=_port(boot, "traces"),
+                receiver_socket=config.traces.receiver_socket or "",
+                statsd_port=_port(boot, "dogstatsd"),
             ),
             account=accounts["traces"],
             stats_account=accounts["stats"],
@@ -170,14 +193,22 @@ class Agent:
             proxied=self.proxied,
             observers=[_DurableExecutions(self.logs)] if config.logs.durable_invocations else [],
         )
-        self.pipelines: tuple[Pipeline, ...] = (self.logs, self.metrics, self.traces)
+        metrics: Pipeline = self.metrics
+        if config.own.health_metrics:
+            from ddx_agent.health import HealthMetrics
+
+            metrics = HealthMetrics(self.metrics, (self.logs, self.traces), wall_clock)
+        self.pipelines: tuple[Pipeline, ...] = (self.logs, metrics, self.traces)
+        self.served: tuple[Served, ...] = self.pipelines if sampler is None else (*self.pipelines, sampler)
 
         # --- what is known of invocations -----------------------------------------------------------------------------
         elapsed = Elapsed(wall_clock)
         self.flusher = Flusher(self.pipelines, elapsed, self._is_in_trouble)
         if self.resolved_key is not None:
             self.resolved_key.on_key = self.flusher.start_in_background
-        observers: list[InvocationObserver] = [self.enhanced, _FirstInvocation(self)]
+        observers: list[InvocationObserver] = [_FirstInvocation(self), self.enhanced]
+        if sampler is not None:
+            observers.append(sampler)
         self.mode: OnDemand | Managed
         if function.is_managed:
             from ddx_agent.modes.managed import Managed
@@ -233,6 +264,7 @@ class Agent:
         """Close connections and the listeners that no server has closed."""
         for listener in self._listeners:
             listener.socket.close()
+        self._closing.close()
         await self.client.aclose()
 
     def complete_account(self, invoked_arn: str) -> None:
@@ -261,10 +293,41 @@ class Agent:
         self.fanouts[intake] = fanout
         return Outbox(account, fanout)
 
+    def _add_unix_sockets(self, boot: Boot) -> None:
+        from ddx_metrics import unix_sockets
+
+        metrics = self.config.metrics
+        for variable, path, bind, receive in (
+            (
+                "DD_DOGSTATSD_SOCKET",
+                metrics.socket,
+                unix_sockets.bind_datagram_socket,
+                unix_sockets.receive_datagrams,
+            ),
+            (
+                "DD_DOGSTATSD_STREAM_SOCKET",
+                metrics.stream_socket,
+                unix_sockets.bind_stream_socket,
+                unix_sockets.receive_streams,
+            ),
+        ):
+            if path is None:
+                continue
+            try:
+                sock = bind(path, metrics.receive_buffer)
+            except (OSError, ValueError) as error:
+                boot.troubles.append(f"{variable}={path!r} cannot be bound: {error}; going on without it")
+                log.warning("start_trouble", about=boot.troubles[-1])
+            else:
+                # Its name stays when this process ends: the next one takes over what nobody answers at.
+                self._closing.callback(sock.close)
+                receive(self.metrics, sock, _reading(metrics, "uds"))
+
     def _observe(self, event: TelemetryEvent) -> None:
         # Logs first: a line that tells of running out of memory must be known when the invocation ends.
         self.logs.observe(event)
-        self.tracker.observe(event)
+        if type(event) is not LogLine:
+            self.tracker.observe(event)
 
     def _tracker(self, boot: Boot, wall_clock: WallClock, observers: list[InvocationObserver]) -> InvocationTracker:
         return InvocationTracker(
@@ -357,11 +420,70 @@ def _listeners(boot: Boot, purpose: str) -> list[trio.SocketListener]:
     return [trio.SocketListener(_trio_socket(sock))] if sock is not None else []
 
 
-def _datagram_sockets(boot: Boot) -> list[Any]:
+def _trace_listeners(boot: Boot, config: Config) -> list[trio.SocketListener]:
+    sock = boot.sockets.get("traces")
+    if not config.traces.enabled:
+        if sock is not None:
+            # It was bound before the file was read. Whoever else holds it, nobody is left waiting in its backlog.
+            with suppress(OSError):
+                sock.shutdown(SHUT_RDWR)
+        return []
+    listeners = _listeners(boot, "traces")
+    path = config.traces.receiver_socket
+    if path:
+        try:
+            listeners.append(open_unix_listener(path))
+        except (OSError, ValueError) as error:
+            boot.troubles.append(f"DD_APM_RECEIVER_SOCKET={path!r} cannot be bound: {error}; going on without it")
+            log.warning("traces_socket_not_bound", path=path, error=str(error))
+    return listeners
+
+
+def _port(boot: Boot, purpose: str) -> int:
+    """0: it is not bound."""
+    sock = boot.sockets.get(purpose)
+    return 0 if sock is None else sock.getsockname()[1]
+
+
+def _metrics_settings(config: Config) -> MetricsSettings:
+    metrics = config.metrics
+    return MetricsSettings(
+        namespace=metrics.namespace,
+        no_namespace=metrics.no_namespace,
+        blocklist=metrics.blocklist,
+        blocks_prefixes=metrics.blocks_prefixes,
+        exclude_tags=frozenset(metrics.exclude_tags),
+        origin_category=lambda_function,
+        series_as_json=metrics.series_format == "json",
+        histogram_aggregates=metrics.histogram_aggregates,
+        histogram_percentiles=metrics.histogram_percentiles,
+        copies_to=metrics.copies_prefix if metrics.copies_histograms else None,
+        takes_times=metrics.takes_times,
+        sender_tags=Cardinality(metrics.tag_cardinality) if metrics.origin_detection_client else None,
+        max_contexts=metrics.max_contexts,
+        max_tag_sets=metrics.max_tag_sets,
+        max_bytes=metrics.buffer_bytes,
+        reading=_reading(metrics, "udp"),
+    )
+
+
+def _reading(metrics: Metrics, transport: str) -> Reading:
+    return Reading(
+        max_bytes=metrics.datagram_bytes,
+        round_datagrams=metrics.round_datagrams,
+        needs_eol=transport in metrics.eol_required,
+    )
+
+
+def _datagram_sockets(boot: Boot, config: Config) -> list[Any]:
     """The pipeline reads them as they are and leaves them open, for the next agent should this one die."""
     sock = boot.sockets.get("dogstatsd")
-    if sock is None:
+    if sock is None or not config.metrics.use_dogstatsd:
         return []
+    if config.metrics.receive_buffer is not None:
+        # datadog.yaml was not read yet when it was bound.
+        with suppress(OSError):
+            sock.setsockopt(SOL_SOCKET, SO_RCVBUF, config.metrics.receive_buffer)
     sock.setblocking(False)
     return [sock]
 

@@ -61,12 +61,24 @@ class Port:
 
 
 loopback = "127.0.0.1"
+yes = frozenset(("1", "t", "true", "y", "yes", "on"))
+no = frozenset(("0", "f", "false", "n", "no", "off"))
+
+
+def _says(variable: str, words: frozenset[str]) -> bool:
+    return os.environ.get(variable, "").strip().lower() in words
+
+
+traces_host = "0.0.0.0" if _says("DD_APM_NON_LOCAL_TRAFFIC", yes) else loopback  # noqa: S104
 # Lambda posts telemetry to the sandbox's own address (sandbox.localdomain), which need not be the loopback one.
 telemetry_host = os.environ.get("DDX_TELEMETRY_HOST") or "0.0.0.0"  # noqa: S104
+statsd_host = os.environ.get("DDX_DOGSTATSD_HOST") or loopback
+if _says("DD_DOGSTATSD_NON_LOCAL_TRAFFIC", yes):
+    statsd_host = "::" if ":" in statsd_host else "0.0.0.0"  # noqa: S104
 ports = (
     Port("lifecycle", 8124, ("DDX_LIFECYCLE_PORT",), loopback, is_datagram=False),
-    Port("dogstatsd", 8125, ("DD_DOGSTATSD_PORT",), loopback, is_datagram=True),
-    Port("traces", 8126, ("DD_APM_RECEIVER_PORT",), loopback, is_datagram=False),
+    Port("dogstatsd", 8125, ("DD_DOGSTATSD_PORT",), statsd_host, is_datagram=True),
+    Port("traces", 8126, ("DD_APM_RECEIVER_PORT",), traces_host, is_datagram=False),
     Port("telemetry", 8999, ("DDX_TELEMETRY_PORT",), telemetry_host, is_datagram=False),
 )
 
@@ -86,10 +98,11 @@ def port_number(port: Port, environ: Mapping[str, str] = os.environ) -> tuple[in
 def bind(port: Port, number: int) -> _socket.socket:
     """A bound (and listening) socket. Raises OSError."""
     kind = _socket.SOCK_DGRAM if port.is_datagram else _socket.SOCK_STREAM
-    sock = _socket.socket(_socket.AF_INET, kind | _socket.SOCK_CLOEXEC)
+    family = _socket.AF_INET6 if ":" in port.host else _socket.AF_INET
+    sock = _socket.socket(family, kind | _socket.SOCK_CLOEXEC)
     try:
         if port.is_datagram:
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, datagram_buffer_bytes)
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, _datagram_buffer())
         else:
             # After a timeout the sockets of the process before may still linger.
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
@@ -102,11 +115,26 @@ def bind(port: Port, number: int) -> _socket.socket:
     return sock
 
 
+def is_off(port: Port, number: int) -> bool:
+    """Whether one of the documented ways to do without it was taken."""
+    switch = {"traces": "DD_APM_ENABLED", "dogstatsd": "DD_USE_DOGSTATSD"}.get(port.purpose)
+    return switch is not None and (not number or _says(switch, no))
+
+
+def _datagram_buffer() -> int:
+    # Judged, and a bad value told, when the configuration is read.
+    text = os.environ.get("DD_DOGSTATSD_SO_RCVBUF", "").strip()
+    wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else 0
+    return min(wanted, 1 << 30) or datagram_buffer_bytes
+
+
 def bind_all(boot: Boot) -> None:
     for port in ports:
         number, complaint = port_number(port)
         if complaint:
             boot.troubles.append(complaint)
+        if is_off(port, number):
+            continue
         try:
             boot.sockets[port.purpose] = bind(port, number)
         except (OSError, ValueError, OverflowError, TypeError) as error:

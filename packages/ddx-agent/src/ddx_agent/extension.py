@@ -5,7 +5,6 @@ Whatever goes wrong in here, the keeper answers Lambda; the worst that may happe
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import time
@@ -14,8 +13,9 @@ from contextlib import suppress
 import msgspec
 import trio
 
+from ddx_agent import garbage
 from ddx_agent.assemble import Agent, assemble
-from ddx_agent.bootstrap import Boot, bind, port_number, ports
+from ddx_agent.bootstrap import Boot, bind, is_off, port_number, ports
 from ddx_agent.config import Loaded, judge_names, known_variables, load_config, read_environment, secret_suffixes
 from ddx_agent.environment import managed_instances
 from ddx_agent.link import KeeperLink
@@ -74,8 +74,8 @@ async def _live(boot: Boot) -> int:
     async with trio.open_nursery() as life:
         life.start_soon(link.beat)
         async with trio.open_nursery() as receiving:
-            for pipeline in agent.pipelines:
-                await start_contained(receiving, pipeline)
+            for served in agent.served:
+                await start_contained(receiving, served)
             await receiving.start(serve_http, agent.endpoint_listeners, agent.endpoints.routes())
             await receiving.start(serve_http, agent.telemetry_listeners, agent.telemetry.routes())
             agent.mode.has_telemetry = await _subscribe(agent, boot, registration.identifier)
@@ -160,10 +160,7 @@ async def _warm_up(agent: Agent, spool: Spool) -> None:
     """What every first flush needs, done while the runtime boots: after `next` was asked for, before the function begins."""
     await trio.lowlevel.checkpoint()
     agent.client.warm_up(tls=agent.needs_tls)
-    # What lives as long as the process need not be looked at by every collection from here on.
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+    garbage.settle()
     _tell_names_without_effect()
     restored = queue_spooled(spool, agent.find_fanout)
     if restored.items:
@@ -177,7 +174,7 @@ def _tell_names_without_effect() -> None:
 
 def _rebind(boot: Boot) -> None:
     """After a reset the process before may still have held a port in the first milliseconds: try those again."""
-    missing = [port for port in ports if port.purpose not in boot.sockets]
+    missing = [port for port in ports if port.purpose not in boot.sockets and not is_off(port, port_number(port)[0])]
     for pause_s in retry_bind_s if missing else ():
         for port in list(missing):
             number, _ = port_number(port)

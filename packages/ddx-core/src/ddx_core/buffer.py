@@ -110,13 +110,17 @@ class BoundedBuffer(Generic[T]):
         taken: list[Entry[T]] = []
         size = 0
         items = 0
-        while self._entries and (max_entries is None or len(taken) < max_entries):
-            if taken and max_bytes is not None and size + self._entries[0].size > max_bytes:
+        entries = self._entries
+        most = len(entries) if max_entries is None else min(max_entries, len(entries))
+        while len(taken) < most:
+            entry = entries[0]
+            if taken and max_bytes is not None and size + entry.size > max_bytes:
                 break
-            entry = self._take()
             size += entry.size
             items += entry.items
-            taken.append(entry)
+            taken.append(entries.popleft())
+        self._bytes -= size
+        self._items -= items
         leased = list(taken)
         self._leased_bytes += size
         self._leased_items += items

@@ -23,19 +23,23 @@ class FlushKind(Enum):
     """The last one of this process: everything goes out, open time buckets included."""
 
 
-class Pipeline(Protocol):
-    """One signal: receivers, processing, buffer, encoder, and the outbox that ships it."""
+class Served(Protocol):
+    """A task tree with a name."""
 
     @property
     def name(self) -> str: ...
 
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled. `started()` once the ports are bound."""
+        ...
+
+
+class Pipeline(Served, Protocol):
+    """One signal: receivers, processing, buffer, encoder, and the outbox that ships it."""
+
     @property
     def accounts(self) -> Sequence[Account]:
         """The signal's own account first."""
-        ...
-
-    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Receive until cancelled. `started()` once the ports are bound."""
         ...
 
     async def flush(self, kind: FlushKind) -> None:
@@ -43,7 +47,7 @@ class Pipeline(Protocol):
         ...
 
 
-async def start_contained(nursery: trio.Nursery, pipeline: Pipeline) -> None:
+async def start_contained(nursery: trio.Nursery, pipeline: Served) -> None:
     """Start one signal's task tree and wait until it serves; a failure inside it is reported and ends there."""
     ready = trio.Event()
 

@@ -6,6 +6,7 @@ order of keys is fixed. No item is larger than the limit: the text of one that w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -46,9 +47,12 @@ class ItemEncoder:
         self._before_tags = b'"},"hostname":' + arn_json + b',"service":' + json_text(service.lower()) + b',"ddtags":'
         self._after_tags = b',"ddsource":' + json_text(source) + b"}"
         self._tails = {status: self._tail(status, ()) for status in Status}
+        # Of the item before: lines of one invocation and one status come in runs.
         self._request_id: str | None = None
         self._execution: Execution | None = None
         self._middle = self._middle_for(None, None)
+        self._status = Status.INFO
+        self._plain_tail = self._tails[Status.INFO]
         self.truncated = 0
         """How many items were cut."""
 
@@ -57,8 +61,17 @@ class ItemEncoder:
         if request_id != self._request_id or record.execution != self._execution:
             self._middle = self._middle_for(request_id, record.execution)
             self._request_id, self._execution = request_id, record.execution
-        text = json_text(record.text)
-        tail = self._tail(record.status, record.tags) if record.tags else self._tails[record.status]
+        status = record.status
+        if record.tags:
+            tail = self._tail(status, record.tags)
+        else:
+            if status is not self._status:
+                self._status, self._plain_tail = status, self._tails[status]
+            tail = self._plain_tail
+        try:
+            text = _encode_json(record.text)
+        except UnicodeEncodeError:
+            text = json_text(record.text)
         item = b'{"message":{"message":%b%b%d%b' % (text, self._middle, record.time_ns // ns_per_ms, tail)
         if len(item) > self._max_item_bytes:
             self.truncated += 1
@@ -104,5 +117,24 @@ def cut_json_text(text: bytes, max_bytes: int) -> bytes:
     return text[:end] + truncation_marker + b'"'
 
 
-def array(items: list[bytes]) -> bytes:
+def array(items: Sequence[bytes | msgspec.Raw]) -> bytes:
     return b"[" + b",".join(items) + b"]"
+
+
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def split_array(body: bytes) -> list[tuple[bytes, int]]:
+    """Two arrays of about the same size, each with its number of items; nothing of an array that has less than two.
+
+    Raises ValueError for what is no array.
+    """
+    items = _items.decode(body)
+    if len(items) < 2:
+        return []
+    half = len(body) // 2
+    size = number = 0
+    while number < len(items) - 1 and (size < half or not number):
+        size += len(memoryview(items[number])) + 1
+        number += 1
+    return [(array(part), len(part)) for part in (items[:number], items[number:])]

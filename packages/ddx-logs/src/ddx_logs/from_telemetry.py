@@ -9,14 +9,20 @@ from __future__ import annotations
 from ddx_core.events import InitStart, LogLine, Report, RuntimeDone, Start
 
 from .levels import find_level
-from .message import read_object, read_text
+from .message import may_be_object, read_object, read_text
 from .platform_lines import end_text, init_start_text, report_text, start_text, status_of
 from .record import LogRecord, Status
 
 
 def read_line(line: LogLine, *, reads_more_levels: bool = False) -> LogRecord:
     """A line of the function or of an extension. An object that an extension wrote names no invocation."""
-    reading = read_text(line.text) if line.text is not None else read_object(line.json_object or b"{}")
+    text = line.text
+    if text is None:
+        reading = read_object(line.fields or {})
+    elif may_be_object(text) or reads_more_levels:
+        reading = read_text(text)
+    else:
+        return LogRecord(text, line.time_ns)
     status = reading.status
     if status is None:
         status = (find_level(reading.text) if reads_more_levels else None) or Status.INFO

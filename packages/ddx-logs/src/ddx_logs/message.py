@@ -46,12 +46,10 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Head(msgspec.Struct, gc=False):
-    """The keys of a JSON text that matter; everything else is only checked to be JSON, a fraction of what decoding it costs."""
+    """The keys of a JSON text that name a status; the others are only checked to be JSON, a fraction of what decoding costs."""
 
     level: Any = None
     status: Any = None
-    message: msgspec.Raw = msgspec.Raw(b"")
-    ddtags: msgspec.Raw = msgspec.Raw(b"")
 
 
 _head = msgspec.json.Decoder(_Head)
@@ -59,37 +57,45 @@ _object = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
 
 
+_space = " \t\r\n"
+
+
+def may_be_object(text: str) -> bool:
+    first = text[:1]
+    return first == "{" or (first in _space and text.lstrip(_space)[:1] == "{")
+
+
 def read_text(text: str) -> Reading:
     """A record that came as text."""
-    if text[:1] != "{" and text.lstrip(" \t\r\n")[:1] != "{":
+    if not may_be_object(text):
         return Reading(text)
     try:
-        head = _head.decode(text)
-        if not head.ddtags and b'"ddtags"' not in bytes(head.message):
+        if "ddtags" not in text and "\\u" not in text:  # an escape may hide the name
+            head = _head.decode(text)
             return Reading(text, _status(head.level, head.status))
         fields = _object.decode(text)
     except (ValueError, RecursionError):
         return Reading(text)
     status = _status(fields.get("level"), fields.get("status"))
-    tags = _take_tags(fields)
-    if tags is None:
+    lifted = _without_tags(fields)
+    if lifted is None:
         return Reading(text, status)
-    return Reading(_compact(fields), status, tags)
+    rest, tags = lifted
+    return Reading(_compact(rest), status, tags)
 
 
-def read_object(raw: bytes) -> Reading:
+def read_object(fields: dict[str, Any]) -> Reading:
     """A record that came as a JSON object: its text is that object, compact."""
-    try:
-        fields = _object.decode(raw)
-    except (ValueError, RecursionError):
-        # Numbers too large for a float and the like: the text can be shipped all the same.
-        return Reading(raw.decode("utf-8", "replace"))
-    status = _status(fields.get("level"), fields.get("status"))
-    request_id = _request_id(fields.get("requestId")) or _request_id(fields.get("AWSRequestId"))
-    arn = fields.get("executionArn")
+    get = fields.get
+    status = _status(get("level"), get("status"))
+    request_id = _request_id(get("requestId")) or _request_id(get("AWSRequestId"))
+    arn = get("executionArn")
     execution = execution_in(arn) if isinstance(arn, str) and len(arn) <= max_arn_length else None
-    tags = _take_tags(fields)
-    return Reading(_compact(fields), status, tags or (), request_id, execution)
+    lifted = _without_tags(fields)
+    if lifted is None:
+        return Reading(_compact(fields), status, (), request_id, execution)
+    rest, tags = lifted
+    return Reading(_compact(rest), status, tags, request_id, execution)
 
 
 def _status(level: object, status: object) -> Status | None:
@@ -103,25 +109,23 @@ def _request_id(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= max_request_id_length else None
 
 
-def _take_tags(fields: dict[str, Any]) -> tuple[str, ...] | None:
-    """Remove `ddtags` (of the object, else of the object under `message`) and return its tags. None: there are none to take.
+def _without_tags(fields: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]] | None:
+    """The object without `ddtags` (its own, else those of the object under `message`), and these tags. None: it has none.
 
     When nothing but `message` is left around the inner object, the inner object is all that remains.
     """
-    if "ddtags" in fields and (tags := _split(fields["ddtags"])) is not None:
-        del fields["ddtags"]
-        return tags
+    tags = _split(fields["ddtags"]) if "ddtags" in fields else None
+    if tags is not None:
+        return _without(fields, "ddtags"), tags
     inner = fields.get("message")
-    if not _is_object(inner):
+    if not _is_object(inner) or (tags := _split(inner.get("ddtags"))) is None:
         return None
-    tags = _split(inner.get("ddtags"))
-    if tags is None:
-        return None
-    del inner["ddtags"]
-    if len(fields) == 1:
-        fields.clear()
-        fields.update(inner)
-    return tags
+    inner = _without(inner, "ddtags")
+    return inner if len(fields) == 1 else {**fields, "message": inner}, tags
+
+
+def _without(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name}
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:

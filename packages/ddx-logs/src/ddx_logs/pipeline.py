@@ -17,7 +17,7 @@ from ddx_core import log
 from ddx_core.buffer import BoundedBuffer, WhenFull
 from ddx_core.clock import WallClock
 from ddx_core.events import InitStart, LogLine, LogsDropped, Report, RuntimeDone, Start, TelemetryEvent
-from ddx_core.intake import Compressor, Fanout, Payload
+from ddx_core.intake import Compressor, Fanout, Payload, decompress
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
@@ -78,6 +78,7 @@ class LogsPipeline:
         self._is_managed = settings.managed_instances
         self._account = account
         self._fanout = fanout
+        fanout.split_with(self._split)
         self._compressor = compressor
         self._service = service
         self._now_ns = now_ns
@@ -95,12 +96,14 @@ class LogsPipeline:
         self._buffer: BoundedBuffer[bytes] = BoundedBuffer(
             account, max_bytes=settings.max_bytes, when_full=WhenFull.DROP_OLDEST
         )
+        self._filling_at = settings.max_bytes // 2
         self._encoder = self._new_encoder(function_arn, tags)
         self._knows_arn = bool(function_arn)
         self._truncated_before = 0
         self._cut_entries = 0
         self._losses_told: dict[str, int] = {}
         self._is_filling = trio.Event()
+        self._is_ahead = trio.Event()
 
     @property
     def accounts(self) -> Sequence[Account]:
@@ -117,9 +120,9 @@ class LogsPipeline:
         """Take in one event of the Telemetry API. Events that make no log line pass by."""
         if not self._settings.enabled:
             return
+        if type(event) is LogLine:
+            return self._take_line(event)  # nearly all events are lines
         match event:
-            case LogLine():
-                self._take_line(event)
             case Start():
                 self._take_platform(read_start(event), is_repeat=not self._request_ids.started(event))
             case RuntimeDone():
@@ -154,13 +157,22 @@ class LogsPipeline:
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Nothing to receive here: events come through `observe`. Sends ahead of the next flush when lines come in floods."""
-        task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send_ahead)
+            task_status.started()
+            while True:
+                await self._is_filling.wait()
+                self._is_filling = trio.Event()
+                while self._buffer.waiting_bytes > self._settings.max_bytes // 4 and self._fanout.has_room():
+                    self._encode_batch()
+                    self._is_ahead.set()
+                    await trio.lowlevel.checkpoint()
+
+    async def _send_ahead(self) -> None:
+        # A task of its own: a send takes many turns of the scheduler, and in each a delivery of a thousand lines may come.
         while True:
-            await self._is_filling.wait()
-            self._is_filling = trio.Event()
-            while self._buffer.waiting_bytes > self._settings.max_bytes // 4 and self._fanout.has_room():
-                self._encode_batch()
-                await trio.lowlevel.checkpoint()
+            await self._is_ahead.wait()
+            self._is_ahead = trio.Event()
             await self._fanout.flush(wait_for_open_breaker=False)
 
     async def flush(self, kind: FlushKind) -> None:
@@ -253,7 +265,7 @@ class LogsPipeline:
     def _put(self, item: bytes) -> None:
         # With its comma, so that the sizes of a lease add up to those of the array.
         self._buffer.put(item, size=len(item) + 1)
-        if self._buffer.waiting_bytes > self._settings.max_bytes // 2 and self._fanout.has_room():
+        if self._buffer.waiting_bytes > self._filling_at and not self._is_filling.is_set():
             self._is_filling.set()
 
     def _place_again(self, *, is_settled: bool = False, is_last: bool = False) -> None:
@@ -278,17 +290,25 @@ class LogsPipeline:
         # The array is the items with a comma each, less one comma, plus the brackets.
         max_bytes = settings.max_batch_bytes - encode.array_framing + 1
         with self._buffer.lease(max_bytes=max_bytes, max_entries=settings.max_batch_items) as entries:
-            body, encoding = self._compressor.compress(encode.array([entry.value for entry in entries]))
-            self._fanout.put(
-                Payload(
-                    path=encode.path,
-                    content_type=encode.content_type,
-                    body=body,
-                    items=len(entries),
-                    encoding=encoding,
-                    headers=encode.headers,
-                )
-            )
+            self._fanout.put(self._payload(encode.array([entry.value for entry in entries]), len(entries)))
+
+    def _payload(self, body: bytes, items: int) -> Payload:
+        coded, encoding = self._compressor.compress(body)
+        return Payload(
+            path=encode.path,
+            content_type=encode.content_type,
+            body=coded,
+            items=items,
+            encoding=encoding,
+            headers=encode.headers,
+        )
+
+    def _split(self, payload: Payload) -> list[Payload]:
+        try:
+            parts = encode.split_array(decompress(payload.body, payload.encoding))
+        except ValueError:
+            return []
+        return [self._payload(body, items) for body, items in parts]
 
     def _rests_better(self) -> bool:
         """While no endpoint answers, lines are kept for full batches: many small ones would cost a request each later on."""

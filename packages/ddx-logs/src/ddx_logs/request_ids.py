@@ -95,9 +95,9 @@ class RequestIds:
     def find(self, time_ns: int) -> str | None:
         """The request id for a line written at `time_ns`; None while it cannot be known."""
         current = self._current
-        if current is None or (current.has_ended and time_ns > current.end_ns):
+        if current is None or (time_ns > current.end_ns and current.has_ended):
             return None
-        return self._at(time_ns, current)
+        return self._at(time_ns, current) if time_ns < current.start_ns else current.request_id or None
 
     def find_settled(self, time_ns: int) -> str | None:
         """As `find`, for when no START can come before the line must go: only lines before the first START stay without."""

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from .encode import truncation_marker
+
 if TYPE_CHECKING:
-    from .matcher import Matcher
+    from ddx_core.regex import Matcher
 
 
 class RuleType(StrEnum):
@@ -94,10 +96,11 @@ class Rules:
 def _compile(rule: Rule) -> Matcher:
     # Here and not above: most functions have no rules, and the engine is 10 ms of a cold start.
     try:
-        from .matcher import Matcher
+        from ddx_core.regex import Matcher
     except ImportError:
         raise ValueError("rules need the package google-re2, which is not installed") from None
-    return Matcher(rule.pattern, rule.placeholder if rule.type is RuleType.MASK_SEQUENCES else "")
+    placeholder = rule.placeholder if rule.type is RuleType.MASK_SEQUENCES else ""
+    return Matcher(rule.pattern, placeholder, cut_marker=truncation_marker)
 
 
 def _rule(entry: Any) -> Rule:

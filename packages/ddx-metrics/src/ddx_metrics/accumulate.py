@@ -69,15 +69,12 @@ class Members:
                 self.size += _bytes_per_entry + len(value)
 
 
-class Distribution:
+class Distribution(msgspec.Struct, gc=False, eq=False):
     """A sketch."""
 
-    __slots__ = ("samples", "sketch")
     grows: ClassVar[bool] = True
-
-    def __init__(self) -> None:
-        self.samples = 0
-        self.sketch = Sketch()
+    samples: int = 0
+    sketch: Sketch = msgspec.field(default_factory=Sketch)
 
     def add(self, values: Sequence[Any], rate: float) -> None:
         self.samples += len(values)

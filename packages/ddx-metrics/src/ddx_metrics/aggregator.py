@@ -21,6 +21,7 @@ from ddx_core.stats import Account, Amount
 
 from .accumulate import Accumulator, accumulators
 from .context import Context
+from .sample import MetricType
 
 interval_s: Final = 10
 # The more values a feed has when it is folded the less each one costs; folding this many at once, when a bucket ends,
@@ -32,7 +33,8 @@ feeds_per_slice: Final = 500
 class Feed(msgspec.Struct, gc=False, eq=False):
     """Where a receiver puts the values of one context that were sampled at one rate, in order of arrival.
 
-    `values` stays the same list for as long as the feed is good.
+    `values` stays the same list for as long as the feed is good. (A dict of these is nothing that the garbage collector
+    looks into; one of lists would be.)
     """
 
     context: Context
@@ -60,12 +62,27 @@ _Bucket = dict[Context, Accumulator]
 
 
 class Aggregator:
-    """Holds at most `max_contexts` contexts, each counted once per bucket it has values in, and about `max_bytes`."""
+    """Holds at most `max_contexts` contexts, each counted once per bucket it has values in, and about `max_bytes`.
 
-    def __init__(self, account: Account, *, max_contexts: int = 10_240, max_bytes: int = 33_554_432) -> None:
+    `max_tag_sets` is how many of the contexts may have one name. With `copies_to` the values of histograms are also put into
+    distributions whose names begin with that; each value then counts as two samples.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        max_contexts: int = 10_240,
+        max_bytes: int = 33_554_432,
+        max_tag_sets: int | None = None,
+        copies_to: str | None = None,
+    ) -> None:
         self._account = account
         self._max_contexts = max_contexts
         self._max_bytes = max_bytes
+        self._max_tag_sets = max_tag_sets
+        self._copies_to = copies_to
+        self._tag_sets: dict[str, int] = {}
         self._open_s = 0
         self._now_s = 0
         self._feeds: dict[Context, Feed] = {}
@@ -167,6 +184,8 @@ class Aggregator:
                 self._contexts -= 1
                 self._samples -= values.samples
                 self._bytes -= context.size + values.size
+                if self._max_tag_sets is not None:
+                    self._forget_tag_set(context.name)
                 return Gathered(start_s, context, values)
             self._cut.popleft()
         return None
@@ -200,6 +219,10 @@ class Aggregator:
         feed.values.clear()
 
     def _put(self, start_s: int, context: Context, values: Sequence[Any], rate: float) -> None:
+        if self._copies_to is not None and context.type is MetricType.HISTOGRAM:
+            self._account.accept(len(values), 0)
+            copy = Context(self._copies_to + context.name, MetricType.DISTRIBUTION, context.tags, context.resources)
+            self._put(start_s, copy, values, rate)
         bucket = self._buckets.get(start_s)
         gathered = bucket.get(context) if bucket is not None else None
         is_new = gathered is None
@@ -209,6 +232,9 @@ class Aggregator:
                 return
             if self._bytes >= self._max_bytes:
                 self._refuse("memory_limit", context, values)
+                return
+            if self._max_tag_sets is not None and not self._admit_tag_set(context.name, self._max_tag_sets):
+                self._refuse("tag_cardinality_limit", context, values)
                 return
             gathered = accumulators[context.type]()
             if bucket is None:
@@ -223,6 +249,19 @@ class Aggregator:
         gathered.add(values, rate)
         self._samples += len(values)
         self._bytes += gathered.size - before
+
+    def _admit_tag_set(self, name: str, limit: int) -> bool:
+        count = self._tag_sets.get(name, 0)
+        if count < limit:
+            self._tag_sets[name] = count + 1
+        return count < limit
+
+    def _forget_tag_set(self, name: str) -> None:
+        left = self._tag_sets[name] - 1
+        if left:
+            self._tag_sets[name] = left
+        else:
+            del self._tag_sets[name]
 
     def _refuse(self, reason: str, context: Context, values: Sequence[Any]) -> None:
         self._account.drop(reason, len(values), len(values) * context.line_size)

@@ -25,7 +25,7 @@ from ddx_core.tags import TagSet
 
 from .accumulate import Distribution
 from .aggregator import Gathered, interval_s
-from .context import Context, encodable
+from .context import Context, encodable, max_tags
 from .origin import Origin, is_enhanced, origin_of
 from .series import Point, SeriesType, points_of
 from .settings import MetricsSettings
@@ -35,7 +35,7 @@ max_entries: Final = 1_000
 # Below every limit even where nothing can be compressed, and compressed in two to three milliseconds.
 max_bytes: Final = 500_000
 
-_max_known_tags: Final = 10_000
+_max_known: Final = 10_000
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -130,14 +130,21 @@ class Encoder:
 
     def set_tags(self, tags: TagSet) -> None:
         """The base tags from here on."""
-        self._base = frozenset(map(encodable, tags.rendered))
-        self._base_of_custom = frozenset(map(encodable, tags.without(self._settings.exclude_tags).rendered))
+        if len(tags) > max_tags:
+            log.warning("metrics_base_tags_left_out", tags=len(tags), limit=max_tags)
+        self._base = _as_base(tags)
+        self._base_of_custom = _as_base(tags.without(self._settings.exclude_tags))
         self._merged: dict[tuple[tuple[str, ...], bool], tuple[str, ...]] = {}
+        self._kinds: dict[str, tuple[bool, Origin | None]] = {}
 
     def add(self, gathered: Gathered) -> None:
         context, values = gathered.context, gathered.values
-        tags = self._tags_of(context)
-        origin = origin_of(context.name, self._settings.origin_category)
+        kind = self._kinds.get(context.name)
+        if kind is None:
+            kind = (is_enhanced(context.name), origin_of(context.name, self._settings.origin_category))
+            if len(self._kinds) <= _max_known:
+                self._kinds[context.name] = kind
+        tags, origin = self._tags_of(context, is_enhanced=kind[0]), kind[1]
         if isinstance(values, Distribution):
             sketch = values.sketch
             if not (isfinite(sketch.sum) and isfinite(sketch.average)):
@@ -163,16 +170,21 @@ class Encoder:
         self._series.close()
         self._sketches.close()
         self._merged.clear()
+        self._kinds.clear()
 
-    def _tags_of(self, context: Context) -> tuple[str, ...]:
-        key = (context.tags, is_enhanced(context.name))
+    def _tags_of(self, context: Context, *, is_enhanced: bool) -> tuple[str, ...]:
+        key = (context.tags, is_enhanced)
         merged = self._merged.get(key)
         if merged is None:
-            base = self._base if key[1] else self._base_of_custom
+            base = self._base if is_enhanced else self._base_of_custom
             merged = tuple(sorted(base.union(context.tags)))
-            if len(self._merged) <= _max_known_tags:
+            if len(self._merged) <= _max_known:
                 self._merged[key] = merged
         return merged
+
+
+def _as_base(tags: TagSet) -> frozenset[str]:
+    return frozenset(map(encodable, tags.rendered[:max_tags]))
 
 
 def encode_series(

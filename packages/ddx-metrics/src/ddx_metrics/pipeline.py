@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import isfinite
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -24,10 +24,11 @@ from ddx_core.tags import TagSet
 
 from .aggregator import Aggregator
 from .context import TooManyTags, context_of
-from .dogstatsd import DatagramReceiver, Ingest
+from .dogstatsd import Ingest, NameFilter, Namespace
 from .dogstatsd.ingest import Admit
-from .dogstatsd.server import HasFileno
+from .dogstatsd.server import DatagramReceiver, HasFileno
 from .encode import Encoder
+from .events import EventOutbox
 from .sample import MetricType, Sample
 from .settings import MetricsSettings
 
@@ -36,8 +37,18 @@ __all__ = ["MetricsPipeline", "MetricsSettings"]
 _slice_s: Final = 0.001
 
 
+class Receiver(Protocol):
+    """Hands what arrives to the pipeline."""
+
+    async def serve(self) -> None: ...
+
+    def drain(self) -> None:
+        """Take in what has arrived already. Synchronous."""
+        ...
+
+
 class MetricsPipeline:
-    """The metrics signal. `sockets` are bound UDP sockets, none if there is to be no DogStatsD; their owner closes them."""
+    """The metrics signal. `sockets` are bound datagram sockets, none if there is to be no DogStatsD; their owner closes them."""
 
     name = "metrics"
 
@@ -55,16 +66,38 @@ class MetricsPipeline:
         self._account = account
         self._fanout = fanout
         self._now_ns = now_ns
-        self._aggregator = Aggregator(account, max_contexts=settings.max_contexts, max_bytes=settings.max_bytes)
+        self._aggregator = Aggregator(
+            account,
+            max_contexts=settings.max_contexts,
+            max_bytes=settings.max_bytes,
+            max_tag_sets=settings.max_tag_sets,
+            copies_to=settings.copies_to,
+        )
+        self._events = EventOutbox(
+            account,
+            tags=tags,
+            compressor=compressor,
+            put=fanout.put,
+            max_bytes=settings.events_bytes,
+            sender=settings.sender_tags,
+        )
         self._ingest = Ingest(
             self._aggregator,
             account,
-            namespace=settings.namespace,
+            namespace=Namespace(settings.namespace, settings.no_namespace),
+            not_wanted=NameFilter(settings.blocklist, matches_prefix=settings.blocks_prefixes),
+            takes_times=settings.takes_times,
+            sender_cardinality=settings.sender_tags,
+            take_event=self._events.take_event,
+            take_check=self._events.take_check,
             # Clients may spell one context in more than one way (order of tags, container ids).
             max_known=2 * settings.max_contexts,
         )
         self._encoder = Encoder(settings, tags, compressor, fanout.put, account)
-        self._receivers = [DatagramReceiver(each, self.take_datagrams) for each in sockets]
+        self._receivers: list[Receiver] = [
+            DatagramReceiver(each, self.take_datagrams, reading=settings.reading, count_cut=self.count_cut)
+            for each in sockets
+        ]
         self._crowded = trio.Event()
 
     @property
@@ -74,6 +107,7 @@ class MetricsPipeline:
     def set_tags(self, tags: TagSet) -> None:
         """Base tags of everything that is encoded from here on."""
         self._encoder.set_tags(tags)
+        self._events.set_tags(tags)
 
     def ask_before(self, name: str, admit: Admit) -> None:
         """Take DogStatsD lines of this metric only if `admit`, called for each, says so; others count as filtered."""
@@ -106,6 +140,14 @@ class MetricsPipeline:
         self._ingest.take(datagrams, self._now_s())
         self._notice_crowd()
 
+    def count_cut(self, reason: str, size: int) -> None:
+        """A receiver left out a line of which `size` bytes had come without its end."""
+        self._account.refuse(reason, 1, size)
+
+    def add_receiver(self, receiver: Receiver) -> None:
+        """Another way in, before `serve`: it hands what it receives to `take_datagrams`."""
+        self._receivers.append(receiver)
+
     def drain(self) -> None:
         """Take in what lies in the sockets. Synchronous."""
         for receiver in self._receivers:
@@ -126,11 +168,15 @@ class MetricsPipeline:
             # Nobody is received from any more, and the deadline may be near: into the queues with all of it first.
             self._aggregator.cut(include_open=True)
             self._encode_for(None)
+            while self._events.encode_some():
+                pass
         else:
             for _ in self._aggregator.fold_in_slices():
                 await trio.lowlevel.checkpoint()
             self._aggregator.cut_folded(include_open=kind is FlushKind.BLOCKING)
             await self._encode()
+            while self._events.encode_some():
+                await trio.lowlevel.checkpoint()
         await self._fanout.flush(
             wait_for_open_breaker=kind is not FlushKind.BLOCKING, last_chance=kind is FlushKind.FINAL
         )

@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Final
+
 import msgspec
+
+whole_datagrams: Final = 65_507
+"""The largest payload of a UDP datagram."""
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """How messages are read from sockets.
+
+    `max_bytes` of one datagram or frame are taken; of a longer datagram, the lines that are whole. At most
+    `round_datagrams` are read before others have their turn. `needs_eol`: a last line without newline is not taken.
+    """
+
+    max_bytes: int = 65_535
+    round_datagrams: int = 512
+    needs_eol: bool = False
+
+
+class Cardinality(StrEnum):
+    """How much about its sender is put on a metric as tags."""
+
+    NONE = "none"
+    LOW = "low"
+    ORCHESTRATOR = "orchestrator"
+    HIGH = "high"
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -11,7 +38,14 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     `origin_category` is the platform's number in origin metadata (see origin.py); None sends no such metadata.
     `histogram_aggregates` are of max, min, median, avg, sum, count; `histogram_percentiles` whole numbers of 1 to 100.
     `max_contexts` counts a context once for each 10-second bucket it has values in; `max_bytes` is about the memory
-    that aggregation may take. `series_as_json` sends series as JSON in place of protobuf, for debugging and gateways.
+    that aggregation may take. `max_tag_sets` bounds the contexts of one name. `series_as_json` sends series as JSON in place
+    of protobuf, for debugging and gateways.
+
+    `blocklist` are names of DogStatsD metrics that are not taken (of what they begin with, if `blocks_prefixes`);
+    `no_namespace` are prefixes of names that the namespace is not put before (None: those of Datadog's own software).
+    `takes_times`: a time that a line states decides its bucket. `sender_tags`: tags made of the container that a line names,
+    unless the line says how many. `copies_to`: values of histograms go into a distribution, too, of the same name
+    behind this prefix. `events_bytes` is what events, and what service checks, may take while they wait.
     """
 
     namespace: str | None = None
@@ -22,3 +56,12 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_contexts: int = 10_240
     max_bytes: int = 33_554_432
     series_as_json: bool = False
+    max_tag_sets: int | None = None
+    blocklist: tuple[str, ...] = ()
+    blocks_prefixes: bool = False
+    no_namespace: tuple[str, ...] | None = None
+    takes_times: bool = True
+    sender_tags: Cardinality | None = None
+    copies_to: str | None = None
+    events_bytes: int = 1_048_576
+    reading: Reading = Reading()

@@ -4,7 +4,8 @@ Rules of this file:
 - A value falls into bin k when it is nearest (by ratio) to γᵏ⁻¹³³⁸; k is negative for negative values and 0 around zero.
 - Bins are sorted by key. A bin counts to 65,535; of several bins with one key the full ones come last.
 - At most 4,096 bins: beyond that the leftmost are folded into their right neighbour, so the upper quantiles stay exact.
-- Values are counted by key as they come and sorted into bins many at a time; the result is the same.
+- Many values at once are counted by key and sorted into bins later, few go into their bins; the result is the same.
+- There can be a hundred thousand sketches, so they are small and nothing that the garbage collector has to look at.
 - The summary (count, sum, min, max, average) is kept beside the bins, in order of arrival, not computed from them.
 Values must be finite: who calls has seen to it.
 
@@ -20,6 +21,8 @@ from collections.abc import Iterable, Sequence
 from math import inf, log, log1p
 from typing import Final
 
+import msgspec
+
 gamma: Final = 1.015625
 """Ratio of neighbouring bins: 1 + 2/128, for a relative accuracy of 1/128."""
 bias: Final = 1338
@@ -33,6 +36,7 @@ _ln_gamma: Final = log1p(gamma - 1)
 _smallest: Final = gamma ** (1 - bias)
 _max_weight: Final = 1_000_000
 _max_unsorted: Final = 512
+_few: Final = 8
 
 
 def key(value: float) -> int:
@@ -63,22 +67,27 @@ def weights(rate: float) -> tuple[int, float]:
     return int(factor), factor
 
 
-class Sketch:
-    """One distribution. `min` and `max` are 0.0 while it is empty."""
+def _no_keys() -> array[int]:
+    return array("h")
 
-    __slots__ = ("_counts", "_keys", "_limit", "_unsorted", "average", "count", "max", "min", "sum")
 
-    def __init__(self, *, limit: int = bin_limit) -> None:
-        self.count = 0
-        self.sum = 0.0
-        self.min = 0.0
-        self.max = 0.0
-        self.average = 0.0
-        # Keys fit 16 bits signed, counts 16 bits unsigned: four bytes a bin.
-        self._keys = array("h")
-        self._counts = array("H")
-        self._unsorted: Counter[int] = Counter()
-        self._limit = limit
+def _no_counts() -> array[int]:
+    return array("H")
+
+
+class Sketch(msgspec.Struct, kw_only=True, gc=False, eq=False):
+    """One distribution. `min` and `max` are 0.0 while it is empty. Made without arguments, or with a `limit` of bins."""
+
+    limit: int = bin_limit
+    count: int = 0
+    sum: float = 0.0
+    min: float = 0.0
+    max: float = 0.0
+    average: float = 0.0
+    # Keys fit 16 bits signed, counts 16 bits unsigned: four bytes a bin.
+    _keys: array[int] = msgspec.field(default_factory=_no_keys)
+    _counts: array[int] = msgspec.field(default_factory=_no_counts)
+    _unsorted: Counter[int] | None = None
 
     def insert(self, values: Sequence[float], rate: float = 1.0) -> None:
         """Add finite values that were sampled at `rate`."""
@@ -109,25 +118,38 @@ class Sketch:
                 keys = [max(k, 1) for k in keys]
         else:
             keys = [key(value) for value in values]
+        if self._unsorted is None:
+            if len(keys) <= _few:
+                for each in keys:
+                    self._add(each, weight, 0)
+                if len(self._keys) > self.limit:
+                    self._keys, self._counts = trim(self._keys, self._counts, self.limit)
+                return
+            self._unsorted = Counter()
         unsorted = self._unsorted
-        if weight == 1 and len(keys) > 8:
+        if weight == 1:
             unsorted.update(keys)
         else:
             for each in keys:
-                unsorted[each] = unsorted.get(each, 0) + weight
+                unsorted[each] += weight
         if len(unsorted) > _max_unsorted:
             self._sort()
 
     def insert_weighted(self, weighted: Iterable[tuple[float, int]]) -> None:
         """Add finite values, each as often as its weight says."""
+        bins: Counter[int] = Counter()
         for value, weight in weighted:
             self.min = min(self.min, value) if self.count else value
             self.max = max(self.max, value) if self.count else value
             self.count += weight
             self.sum += value * weight
             self.average += (value - self.average) * weight / self.count
-            self._unsorted[key(value)] += weight
-        self._sort()
+            bins[key(value)] += weight
+        self.add_bins(sorted(bins.items()))
+
+    def insert_spread(self, lower: float, upper: float, times: int) -> None:
+        """Add `times` values of which only two bounds are known, as if spread evenly between them (a histogram's bucket)."""
+        self.insert_weighted(spread(lower, upper, times))
 
     def merge(self, other: Sketch) -> None:
         """Take another sketch in; it stays as it is."""
@@ -150,7 +172,7 @@ class Sketch:
         position = 0
         for each, times in bins:
             position = self._add(each, times, position)
-        self._keys, self._counts = trim(self._keys, self._counts, self._limit)
+        self._keys, self._counts = trim(self._keys, self._counts, self.limit)
 
     def bins(self) -> list[tuple[int, int]]:
         """(key, count) in order; a key whose count outgrew one bin comes more than once."""
@@ -164,7 +186,7 @@ class Sketch:
     @property
     def size(self) -> int:
         """Roughly the memory its bins take, in bytes."""
-        return 4 * len(self._keys) + 100 * len(self._unsorted)
+        return 4 * len(self._keys) + 100 * len(self._unsorted or ())
 
     def quantile(self, q: float) -> float | None:
         """The value below which a share `q` of all values lies, within 1/128 of it; None when empty."""
@@ -189,9 +211,9 @@ class Sketch:
         return self.max
 
     def _sort(self) -> None:
-        if self._unsorted:
+        if self._unsorted is not None:
             fresh = sorted(self._unsorted.items())
-            self._unsorted.clear()
+            self._unsorted = None
             self.add_bins(fresh)
 
     def _add(self, key: int, times: int, start: int) -> int:
@@ -214,6 +236,37 @@ class Sketch:
         keys[index:end] = array("h", [key]) * len(grown)
         counts[index:end] = grown
         return index + len(grown)
+
+
+def spread(lower: float, upper: float, times: int) -> list[tuple[float, int]]:
+    """(value, weight) for `times` values spread evenly from `lower` to `upper`: each bin's share of them at what
+    the bin stands for. Shares below one are added to the bin after; fractions are carried on."""
+    farthest = representative(max_key - 1)
+    lower, upper = (min(max(bound, -farthest), farthest) for bound in (lower, upper))
+    first, last = key(lower), key(upper)
+    width = upper - lower
+    shares: list[tuple[float, int]] = []
+    left, carried = times, 0.0
+    start = representative(first)
+    for each in range(first + 1, last + 1):
+        if left <= 0:
+            break
+        end = representative(each)
+        share = (end - start) / width * times
+        whole = int(share)
+        if share > 1:
+            carried += share - whole
+        if carried > 1:
+            whole += 1
+            carried -= 1
+        if whole > 0:
+            whole = min(whole, left)
+            shares.append((start, whole))
+            left -= whole
+            start = end
+    if left > 0:
+        shares.append((start, left))
+    return shares
 
 
 def trim(keys: array[int], counts: array[int], limit: int) -> tuple[array[int], array[int]]:

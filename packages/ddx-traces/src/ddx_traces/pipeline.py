@@ -16,7 +16,7 @@ import trio
 
 from ddx_core import log
 from ddx_core.clock import WallClock
-from ddx_core.http import Activity, serve_http
+from ddx_core.http import Activity, Limits, serve_http
 from ddx_core.intake import Compressor, Fanout
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
@@ -69,7 +69,16 @@ class TracesPipeline:
         self._fanout = fanout
         self._stats_fanout = stats_fanout
         self._listeners = listeners
+        self._limits = Limits(max_connections=settings.max_connections)
         self._activity = Activity()
+        self._stats = StatsStore(
+            settings,
+            account=stats_account,
+            fanout=stats_fanout,
+            now_ns=now_ns,
+            obfuscate=lambda kind, resource: self._store.hide_resource(kind, resource),
+            on_filling=self._notice_full_payload,
+        )
         self._store = TraceStore(
             settings,
             account=account,
@@ -78,9 +87,9 @@ class TracesPipeline:
             tags=tags,
             now_ns=now_ns,
             observers=observers,
+            count=self._stats.count if settings.computes_stats else None,
             on_full_payload=self._notice_full_payload,
         )
-        self._stats = StatsStore(settings, account=stats_account, fanout=stats_fanout)
         self._routes = TraceRoutes(
             settings,
             self._store,
@@ -118,7 +127,10 @@ class TracesPipeline:
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:
             if self._listeners:
-                await nursery.start(partial(serve_http, self._listeners, self._routes, activity=self._activity))
+                served = partial(
+                    serve_http, self._listeners, self._routes, limits=self._limits, activity=self._activity
+                )
+                await nursery.start(served)
             task_status.started()
             await self._send_full_payloads()
 
@@ -136,6 +148,7 @@ class TracesPipeline:
         # What comes while this runs is the next flush's: a busy tracer must not keep this one from ending.
         left = len(self._store)
         await self._pack_stats(len(self._stats), is_last=is_last)
+        await self._pack_counted(kind)
         while True:
             left = await self._pack_held(left, is_last=is_last)
             async with trio.open_nursery() as nursery:
@@ -159,7 +172,7 @@ class TracesPipeline:
             if not is_last:
                 if not self._fanout.has_room():
                     return chunks
-                if self._rests_better() and not self._store.has_full_payload:
+                if _rests_better(self._fanout) and not self._store.has_full_payload:
                     return chunks
             chunks -= self._store.pack()
             await trio.lowlevel.checkpoint()
@@ -171,11 +184,18 @@ class TracesPipeline:
             requests -= self._stats.pack()
             await trio.lowlevel.checkpoint()
 
-    def _rests_better(self) -> bool:
-        """While no endpoint answers, spans are kept for full payloads: many small ones would cost a request each later on."""
-        return all(
-            (queue.breaker.is_open or queue.is_left_alone) and not queue.is_empty for queue in self._fanout.queues
-        )
+    async def _pack_counted(self, kind: FlushKind) -> None:
+        """The same for the spans that were counted here; open buckets rest when another flush is sure to come."""
+        is_last = kind is FlushKind.FINAL
+        left = self._stats.counted_groups
+        while left > 0:
+            if not is_last and (not self._stats_fanout.has_room() or _rests_better(self._stats_fanout)):
+                return
+            packed = self._stats.pack_counted(everything=kind is not FlushKind.BACKGROUND)
+            if not packed:
+                return
+            left -= packed
+            await trio.lowlevel.checkpoint()
 
     async def _send_full_payloads(self) -> None:
         while True:
@@ -188,7 +208,13 @@ class TracesPipeline:
                     self._store.pack()
                     is_packed = True
                     await trio.lowlevel.checkpoint()
-                await self._fanout.flush(wait_for_open_breaker=False)
+                while self._stats.is_filling and self._stats_fanout.has_room():
+                    self._stats.pack_counted(everything=True)
+                    is_packed = True
+                    await trio.lowlevel.checkpoint()
+                async with trio.open_nursery() as nursery:
+                    for fanout in (self._fanout, self._stats_fanout):
+                        nursery.start_soon(partial(fanout.flush, wait_for_open_breaker=False))
 
     def _tell_losses(self) -> None:
         for reason in loss_reasons:
@@ -199,6 +225,11 @@ class TracesPipeline:
 
     def _notice_full_payload(self) -> None:
         self._has_full_payload.set()
+
+
+def _rests_better(fanout: Fanout) -> bool:
+    """While no endpoint answers, data is kept for full payloads: many small ones would cost a request each later on."""
+    return all((queue.breaker.is_open or queue.is_left_alone) and not queue.is_empty for queue in fanout.queues)
 
 
 async def _send(fanout: Fanout, kind: FlushKind) -> None:

@@ -15,11 +15,23 @@ from ddx_core.intake import Compressor, Fanout, Payload
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 
-from .encode import EncodedChunk, PayloadDefaults, encode_agent_payload, encode_chunks, encode_span, request_headers
+from .encode import EncodedChunk, PayloadDefaults, encode_agent_payload, encode_chunks, request_headers
 from .observer import ChunkObserver
-from .process import Normalizer, OwnCalls, Processor, SeenSpans, SpanTags, choose_base_service
+from .obfuscate import Obfuscator
+from .process import (
+    Normalizer,
+    OwnCalls,
+    Processor,
+    Replacer,
+    SeenSpans,
+    SpanTags,
+    TraceFilter,
+    choose_base_service,
+)
+from .sampling import keep_sampled
 from .settings import TracesSettings
 from .span import Span, TraceChunk, TracerPayload, priority_unset
+from .span_encoder import SpanEncoder
 from .wire import max_span_bytes
 
 path: Final = "/api/v0.2/traces"
@@ -32,7 +44,8 @@ chunk_overhead_bytes: Final = 200
 class TraceStore:
     """One sandbox's spans, between the receivers and the outbox.
 
-    `on_full_payload` is called whenever something was added and there is enough for a full payload.
+    `count` counts spans for statistics; with it, what is not sampled is left out afterwards. `on_full_payload` is called
+    whenever something was added and there is enough for a full payload.
     """
 
     def __init__(
@@ -45,6 +58,7 @@ class TraceStore:
         tags: TagSet,
         now_ns: WallClock,
         observers: Sequence[ChunkObserver] = (),
+        count: Callable[[Sequence[Span], TracerPayload], None] | None = None,
         on_full_payload: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -52,12 +66,20 @@ class TraceStore:
         self._fanout = fanout
         self._compressor = compressor
         self._observers = tuple(observers)
+        self._count = count
         self._on_full_payload = on_full_payload
         # With a buffer smaller than a payload, half a buffer is enough to be sent.
         self._full_bytes = min(settings.max_payload_bytes, settings.max_buffer_bytes // 2)
         self._seen = SeenSpans()
+        self._encode_span = SpanEncoder().encode
         addresses = (*([settings.runtime_api] if settings.runtime_api else ()), *settings.own_addresses)
-        self._processor = Processor(Normalizer(now_ns), OwnCalls([f"http://{address}" for address in addresses]))
+        self._processor = Processor(
+            Normalizer(now_ns),
+            OwnCalls([f"http://{address}" for address in addresses]),
+            trace_filter=TraceFilter(settings.filters) if settings.filters else None,
+            obfuscator=Obfuscator(settings.obfuscation),
+            replacer=Replacer(settings.replace_rules) if settings.replace_rules else None,
+        )
         # There is room above the mark at which requests are turned away, since one that was let in is taken to its end.
         self._buffer: BoundedBuffer[EncodedChunk] = BoundedBuffer(
             account,
@@ -69,6 +91,7 @@ class TraceStore:
     def set_tags(self, tags: TagSet) -> None:
         """The tags of all spans that come from here on."""
         settings = self._settings
+        tags = self._processor.replace_tags(tags)
         base_service = choose_base_service(
             service=settings.service or "",
             function_name=settings.function_name or "",
@@ -78,6 +101,10 @@ class TraceStore:
         self._defaults = PayloadDefaults(
             env=settings.env or "", app_version=settings.version or "", function_tags=tags.joined
         )
+
+    def hide_resource(self, kind: str, resource: str) -> str:
+        """The resource of spans of type `kind` as they leave here, for statistics of spans that never came here."""
+        return self._processor.hide_resource(kind, resource)
 
     def __len__(self) -> int:
         """How many chunks are held."""
@@ -130,9 +157,14 @@ class TraceStore:
                 unsettled.count -= before - len(fresh)
             processed = self._processor.process(fresh, payload, self._tags, priority=priority)
             unsettled.drop("filtered", processed.filtered)
+            unsettled.drop("rejected", processed.rejected)
             for chunk in processed.chunks:
-                self._hold(chunk, payload, unsettled)
                 priority = chunk.priority
+                if self._count is not None:
+                    if not payload.tracer.computed_stats:
+                        self._count(chunk.spans, payload)
+                    unsettled.drop("not_sampled", keep_sampled(chunk))
+                self._hold(chunk, payload, unsettled)
         except BaseException:
             # A defect, of an observer perhaps: what was under way is lost, and the account says so.
             unsettled.drop("failed", unsettled.count)
@@ -168,7 +200,8 @@ class TraceStore:
 
     def _hold(self, chunk: TraceChunk, payload: TracerPayload, unsettled: _Unsettled) -> None:
         tags = self._tags
-        backend_computes_stats = not payload.tracer.computed_stats
+        backend_computes_stats = self._count is None and not payload.tracer.computed_stats
+        encode_span = self._encode_span
         encoded: list[tuple[bytes, bytes]] = []
         for span in chunk.spans:
             body = encode_span(span)

@@ -14,6 +14,7 @@ import msgspec
 
 from ddx_core.errors import MalformedInput
 
+from .scan import has_more_tokens
 from .span import Span
 
 undecodable: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
@@ -29,6 +30,11 @@ max_part_bytes: Final = 4 << 20
 max_span_bytes: Final = 10 << 20
 """A larger span could not be sent in any payload that the intake takes, so it does not become an object."""
 
+# Many small values take fifty times their encoded size while they are objects, which a large span cannot be allowed. What
+# makes a span large is long text, so large ones have few values for their size.
+large_span_bytes: Final = 256 << 10
+max_values: Final = 16_384
+
 _elements = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _anything = msgspec.msgpack.Decoder()
 
@@ -38,6 +44,19 @@ class ReadSpans(msgspec.Struct, frozen=True, gc=False):
 
     spans: list[Span]
     malformed: int = 0
+
+
+class PayloadFields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the newer forms tell of the sender in the body. Empty: not told."""
+
+    container_id: str = ""
+    language: str = ""
+    language_version: str = ""
+    tracer_version: str = ""
+    runtime_id: str = ""
+    env: str = ""
+    hostname: str = ""
+    app_version: str = ""
 
 
 class TracePart(msgspec.Struct, frozen=True, gc=False):
@@ -52,9 +71,16 @@ class TracePart(msgspec.Struct, frozen=True, gc=False):
     continues: bool = False
 
 
+class OpenedPayload(msgspec.Struct, frozen=True, gc=False):
+    """A request of one of the newer forms: what it says of its sender, and its traces, decoded as they are iterated over."""
+
+    fields: PayloadFields
+    parts: Iterator[TracePart]
+
+
 def open_array(raw: msgspec.Raw | bytes, what: str) -> list[msgspec.Raw]:
     """The elements of an array, still encoded; everything in them is known to be well-formed then."""
-    _check_count(announced(raw, what), raw, what)
+    check_count(announced(raw, what), raw, what)
     try:
         return _elements.decode(raw)
     except undecodable as error:
@@ -74,7 +100,20 @@ def announced(raw: msgspec.Raw | bytes, what: str) -> int:
     raise MalformedInput(f"{what}: an array is expected")
 
 
-def _check_count(count: int, raw: msgspec.Raw | bytes, what: str) -> None:
+def announced_entries(raw: msgspec.Raw | bytes, what: str) -> int:
+    """How many entries a map says it has. Raises MalformedInput when `raw` is no map."""
+    view = memoryview(raw)
+    first = view[0] if view else 0xC0
+    if 0x80 <= first <= 0x8F:
+        return first & 0x0F
+    if first == 0xDE and len(view) >= 3:
+        return int.from_bytes(view[1:3], "big")
+    if first == 0xDF and len(view) >= 5:
+        return int.from_bytes(view[1:5], "big")
+    raise MalformedInput(f"{what}: a map is expected")
+
+
+def check_count(count: int, raw: msgspec.Raw | bytes, what: str) -> None:
     """Refuse more elements than the bytes can sensibly hold."""
     size = len(memoryview(raw))
     if count > free_elements + size // bytes_per_element:
@@ -87,26 +126,35 @@ def open_traces(traces: msgspec.Raw | bytes, read: Callable[[list[msgspec.Raw]],
     The outer forms are checked before this returns: reading the result raises nothing.
     """
     opened = open_array(traces, "traces")
-    _check_count(sum(announced(trace, "a trace") for trace in opened), traces, "spans")
+    check_count(sum(announced(trace, "a trace") for trace in opened), traces, "spans")
     return _read_traces(opened, read)
 
 
 def _read_traces(traces: list[msgspec.Raw], read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Iterator[TracePart]:
     for trace in traces:
-        elements = _elements.decode(trace)
-        size = len(memoryview(trace))
-        if size <= max_part_bytes:
-            yield TracePart(read(elements), size)
+        yield from read_trace(trace, read)
+
+
+def read_trace(trace: msgspec.Raw, read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Iterator[TracePart]:
+    """The parts of one array of spans that is known to be one."""
+    for index, (elements, size) in enumerate(cut_trace(trace)):
+        if size > max_span_bytes and len(elements) == 1:
+            yield TracePart(ReadSpans([]), size, too_large=1, continues=index > 0)
             continue
-        for index, (part, part_size) in enumerate(_cut(elements)):
-            if part_size > max_span_bytes:  # then it is a single span
-                yield TracePart(ReadSpans([]), part_size, too_large=1, continues=index > 0)
-            else:
-                yield TracePart(read(part), part_size, continues=index > 0)
+        sound = elements if size <= large_span_bytes else [each for each in elements if not is_dense(each)]
+        found = read(sound)
+        if len(sound) < len(elements):
+            found = ReadSpans(found.spans, found.malformed + len(elements) - len(sound))
+        yield TracePart(found, size, continues=index > 0)
 
 
-def _cut(elements: list[msgspec.Raw]) -> Iterator[tuple[list[msgspec.Raw], int]]:
-    """Runs of spans of at most `max_part_bytes` together (a larger span is alone)."""
+def cut_trace(trace: msgspec.Raw) -> Iterator[tuple[list[msgspec.Raw], int]]:
+    """Runs of spans of at most `max_part_bytes` together, and their size; a span that is larger is alone."""
+    elements = _elements.decode(trace)
+    size = len(memoryview(trace))
+    if size <= max_part_bytes:
+        yield elements, size
+        return
     part: list[msgspec.Raw] = []
     size = 0
     for element in elements:
@@ -117,6 +165,11 @@ def _cut(elements: list[msgspec.Raw]) -> Iterator[tuple[list[msgspec.Raw], int]]
         part.append(element)
         size += length
     yield part, size
+
+
+def is_dense(span: msgspec.Raw) -> bool:
+    """Whether it is large, and made of many small values."""
+    return len(memoryview(span)) > large_span_bytes and has_more_tokens(bytes(span), max_values)
 
 
 def describe(error: BaseException) -> str:

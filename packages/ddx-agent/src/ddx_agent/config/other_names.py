@@ -9,6 +9,7 @@ from .complaint import Complaint
 without_effect: dict[str, str] = {
     "DD_APM_WINDOWS_PIPE_NAME": "named pipes are for Windows; use DD_APM_RECEIVER_PORT",
     "DD_DOGSTATSD_WINDOWS_PIPE_NAME": "named pipes are for Windows; use DD_DOGSTATSD_PORT",
+    "DD_DOGSTATSD_ORIGIN_DETECTION": "there is one sender; use DD_DOGSTATSD_ORIGIN_DETECTION_CLIENT",
     "DD_DEBUG_WAIT_FOR_ATTACH": "a Python process is inspected without waiting for a debugger",
     "DD_EXTENSION_VERSION": "there is one implementation to choose from",
     "DD_FLUSHING_STRATEGY": "no agent reads it; use DD_SERVERLESS_FLUSH_STRATEGY",
@@ -49,22 +50,18 @@ not_yet: dict[str, str] = {
             "DD_TRACE_PROPAGATION_EXTRACT_FIRST", "DD_TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED",
         ),
         "traces are passed on as tracers sent them": (
-            "DD_AGENT_STATS_COMPUTATION_ENABLED", "DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS",
-            "DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", "DD_APM_ENABLED", "DD_APM_ENV", "DD_APM_FEATURES",
+            "DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS",
+            "DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", "DD_APM_ENV", "DD_APM_FEATURES",
             "DD_APM_FILTER_TAGS_REGEX_REJECT", "DD_APM_FILTER_TAGS_REGEX_REQUIRE", "DD_APM_FILTER_TAGS_REJECT",
             "DD_APM_FILTER_TAGS_REQUIRE", "DD_APM_IGNORE_RESOURCES", "DD_APM_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS",
             "DD_APM_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", "DD_APM_OBFUSCATION_MEMCACHED_ENABLED",
             "DD_APM_OBFUSCATION_REDIS_ENABLED", "DD_APM_OBFUSCATION_REDIS_REMOVE_ALL_ARGS", "DD_APM_REPLACE_TAGS",
-            "DD_LAMBDA_EXTENSION_COMPUTE_STATS", "DD_SPAN_DEDUP_TIMEOUT",
+            "DD_SPAN_DEDUP_TIMEOUT",
         ),
         "all telemetry types are subscribed to": ("DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE",),
         "containers are not served yet": (
             "DD_AZURE_RESOURCE_GROUP", "DD_ENHANCED_METRICS_ENABLED", "DD_LOGS_PORT", "DD_SERVERLESS_LOG_PATH", "DD_SOURCE",
         ),
-        "DogStatsD is not tuned by settings yet": (
-            "DD_DOGSTATSD_BUFFER_SIZE", "DD_DOGSTATSD_QUEUE_SIZE", "DD_DOGSTATSD_SO_RCVBUF", "DD_USE_DOGSTATSD",
-        ),
-        "metrics from /proc are not made yet": ("DD_LAMBDA_PROC_ENHANCED_METRICS",),
     }.items()
     for name in names
 }  # fmt: skip

@@ -61,6 +61,16 @@ def whole_number(lowest: int, highest: int) -> Parser:
     return parse
 
 
+def optional_number(highest: int) -> Parser:
+    """0 is the same as not set."""
+    number = whole_number(0, highest)
+
+    def parse(raw: Raw) -> int | None:
+        return number(raw) or None
+
+    return parse
+
+
 def seconds(lowest: float, highest: float, *, zero_is_off: bool = False) -> Parser:
     form = f"seconds as a number from {lowest:g} to {highest:g}"
 
@@ -183,6 +193,33 @@ def proxy(raw: Raw) -> str | None:
     except ValueError:
         raise ValueError(f"expected {form}") from None
     return (address if "://" in address else f"http://{address}").rstrip("/")
+
+
+def any_text(raw: Raw) -> str:
+    """As `text`, where none is the empty one."""
+    return text(raw) or ""
+
+
+_aggregates = ("max", "min", "median", "avg", "sum", "count")
+
+
+def aggregates(raw: Raw) -> Partly:
+    known = tuple(dict.fromkeys(word for word in word_list(raw) if word in _aggregates))
+    unknown = [word for word in word_list(raw) if word not in _aggregates]
+    return Partly(known, (f"expected words of {', '.join(_aggregates)}",) if unknown else ())
+
+
+def percentiles(raw: Raw) -> Partly:
+    """Shares like 0.95, as whole percentiles."""
+    found: dict[int, None] = {}
+    is_bad = False
+    for piece in word_list(raw):
+        share = float(piece) if re.fullmatch(r"[0-9]{0,3}\.?[0-9]{0,9}", piece) and piece.strip(".") else 0.0
+        if 0.01 <= share <= 1:
+            found[round(share * 100)] = None
+        else:
+            is_bad = True
+    return Partly(tuple(found), ("expected shares from 0.01 to 1",) if is_bad else ())
 
 
 def log_rules(raw: Raw) -> Partly:

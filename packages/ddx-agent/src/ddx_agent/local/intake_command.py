@@ -134,6 +134,8 @@ def describe_totals(totals: Totals) -> str:
         f"{totals.sketches} sketches of {totals.sketch_samples} samples",
         f"{totals.spans} spans",
         f"{totals.stats_groups} stats groups of {totals.stats_hits} hits",
+        *([f"{totals.events} events"] if totals.events else []),
+        *([f"{totals.service_checks} service checks"] if totals.service_checks else []),
         *(f"{count} {kind}" for kind, count in totals.raw.items()),
     ]
     if totals.not_kept:

@@ -92,6 +92,10 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     metrics: tuple[MetricPoint, ...]
     traces: tuple[Trace, ...]
     stats: tuple[StatsRow, ...]
+    events: tuple[str, ...] = ()
+    """Their alert types and titles."""
+    checks: tuple[str, ...] = ()
+    """Their statuses and names."""
 
 
 class FunctionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +205,9 @@ def make_report(
     )
 
 
+_statuses = ("ok", "warning", "critical", "unknown")
+
+
 def what_arrived(store: Store) -> Arrived:
     return Arrived(
         totals=store.totals(),
@@ -208,6 +215,8 @@ def what_arrived(store: Store) -> Arrived:
         metrics=tuple(map(_metric, store.metrics())),
         traces=tuple(build_traces(store.spans())),
         stats=tuple(map(_stats, store.stats())),
+        events=tuple(f"{event.alert_type:<8} {event.title}" for event in store.events()),
+        checks=tuple(f"{_statuses[check.status]:<8} {check.name}" for check in store.checks()),
     )
 
 

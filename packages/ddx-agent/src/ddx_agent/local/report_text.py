@@ -81,6 +81,10 @@ def summary(report: Report, width: int) -> list[str]:
         ("Metrics at the intake", f"{len(arrived.metrics)} points", _metrics(arrived.metrics, width)),
         ("Traces at the intake", f"{arrived.totals.spans} spans", _traces(arrived.traces)),
     ]
+    if arrived.events:
+        sections.append(("Events at the intake", str(len(arrived.events)), list(map(plain, arrived.events))))
+    if arrived.checks:
+        sections.append(("Service checks at the intake", str(len(arrived.checks)), list(map(plain, arrived.checks))))
     lines: list[str] = []
     for title, count, rows in sections:
         lines += ["", f"{title}: {count}"]

@@ -3,7 +3,7 @@
 from .bounds import Activity, Limits
 from .message import Hangup, Headers, Request, Response, json, text
 from .routes import Handler, Oversize, Route, Routes
-from .server import open_tcp_listener, serve_http
+from .server import open_tcp_listener, open_unix_listener, serve_http
 
 __all__ = [
     "Activity",
@@ -18,6 +18,7 @@ __all__ = [
     "Routes",
     "json",
     "open_tcp_listener",
+    "open_unix_listener",
     "serve_http",
     "text",
 ]

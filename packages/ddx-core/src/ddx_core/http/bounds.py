@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Final
 
 import msgspec
@@ -36,8 +35,7 @@ class Activity:
 
     def __init__(self) -> None:
         self._requests = 0
-        self._idle = trio.Event()
-        self._idle.set()
+        self._idle: trio.Event | None = None
 
     @property
     def requests(self) -> int:
@@ -45,17 +43,21 @@ class Activity:
 
     async def wait_idle(self) -> None:
         """Until no request is half received or half answered."""
+        if not self._requests:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._idle is None:
+            self._idle = trio.Event()
         await self._idle.wait()
 
     def begin(self) -> None:
-        if not self._requests:
-            self._idle = trio.Event()
         self._requests += 1
 
     def end(self) -> None:
         self._requests -= 1
-        if not self._requests:
+        if not self._requests and self._idle is not None:
             self._idle.set()
+            self._idle = None
 
 
 class Load:
@@ -77,12 +79,29 @@ class Load:
     def got_place(self) -> None:
         self._is_crowded = False
 
-    @contextmanager
-    def idle(self, seconds: float) -> Generator[trio.CancelScope]:
+    def idle(self, seconds: float) -> _Idle:
+        """A scope for what an idle connection waits for."""
         now = trio.current_time()
-        with trio.CancelScope(deadline=now + (min(seconds, crowded_idle_s) if self._is_crowded else seconds)) as scope:
-            self._idle[scope] = now
-            try:
-                yield scope
-            finally:
-                self._idle.pop(scope, None)
+        deadline = now + (min(seconds, crowded_idle_s) if self._is_crowded else seconds)
+        return _Idle(self._idle, trio.CancelScope(deadline=deadline), now)
+
+
+class _Idle:
+    """A cancel scope that is on a list while it is open."""
+
+    __slots__ = ("_now", "_open", "_scope")
+
+    def __init__(self, listed: dict[trio.CancelScope, float], scope: trio.CancelScope, now: float) -> None:
+        self._open = listed
+        self._scope = scope
+        self._now = now
+
+    def __enter__(self) -> None:
+        self._scope.__enter__()
+        self._open[self._scope] = self._now
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._open.pop(self._scope, None)
+        return self._scope.__exit__(kind, error, traceback)

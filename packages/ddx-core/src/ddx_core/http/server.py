@@ -8,7 +8,9 @@ Rules of this file:
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import stat
 from collections.abc import Sequence
 
 import trio
@@ -46,6 +48,43 @@ async def open_tcp_listener(host: str, port: int, *, backlog: int = 512) -> trio
         sock.close()
         raise
     return trio.SocketListener(sock)
+
+
+def open_unix_listener(path: str, *, mode: int = 0o722, backlog: int = 512) -> trio.SocketListener:
+    """Bind a stream socket at `path`, in place of one that nobody listens on any more. Raises OSError.
+
+    `mode` as the vendor's agents have it: anyone may connect (which takes the right to write), the owner alone may list it.
+    """
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        os.chmod(path, mode)
+        sock.listen(backlog)
+        return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _remove_stale(path: str) -> None:
+    """Raises OSError when something else than a socket is there, or one that is in use."""
+    try:
+        is_socket = stat.S_ISSOCK(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise OSError(errno.EEXIST, "something else than a socket is there", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.setblocking(False)
+        try:
+            caller.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass  # its backlog is full, so somebody has it
+    raise OSError(errno.EADDRINUSE, "somebody else listens there", path)
 
 
 async def serve_http(
@@ -101,7 +140,7 @@ class _Server:
 
     async def _take(self, place: object) -> None:
         if self._places.available_tokens:
-            await self._places.acquire_on_behalf_of(place)
+            self._places.acquire_on_behalf_of_nowait(place)
             return
         self._load.want_place()
         try:
@@ -117,5 +156,4 @@ class _Server:
             log.error("http_connection_failed", exc_info=failures)
         finally:
             self._places.release_on_behalf_of(place)
-            with trio.move_on_after(1, shield=True):
-                await trio.aclose_forcefully(stream)
+            stream.socket.close()

@@ -2,8 +2,8 @@
 
 from .attempt import ClientSettings, load_httpx
 from .client import IntakeClient, Outcome, Sent
-from .compress import Coding, Compressor
-from .fanout import EndpointQueue, Fanout, SpooledPayload, open_fanout
+from .compress import Coding, Compressor, decompress
+from .fanout import EndpointQueue, Fanout, Split, SpooledPayload, open_fanout
 from .network import Proxy, ProxyRules, TlsPolicy, parse_no_proxy
 from .payload import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
 from .progress import Doubt
@@ -26,9 +26,11 @@ __all__ = [
     "ProxyRules",
     "RetryPolicy",
     "Sent",
+    "Split",
     "SpooledPayload",
     "StaticKey",
     "TlsPolicy",
+    "decompress",
     "load_httpx",
     "open_fanout",
     "parse_no_proxy",

@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Final
 
 import anyio
 import msgspec
@@ -140,8 +141,15 @@ def _report_refusal(endpoint: Endpoint, payload: Payload, answer: Answer) -> Non
         status=answer.status,
         detail=answer.detail,
         items=payload.items,
-        help="check DD_API_KEY and DD_SITE" if answer.status in (401, 403) else "not sent again",
+        help=_help.get(answer.status, "not sent again"),
     )
+
+
+_help: Final = {
+    401: "check DD_API_KEY and DD_SITE",
+    403: "check DD_API_KEY and DD_SITE",
+    413: "sent again in smaller parts, where that can be done",
+}
 
 
 def _fits_deadline(delay_s: float) -> bool:

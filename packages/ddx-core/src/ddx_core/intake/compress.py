@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from enum import StrEnum
 
 import zstandard
@@ -25,7 +26,26 @@ class Compressor:
     def compress(self, body: bytes) -> tuple[bytes, str | None]:
         """The coded body and the value of Content-Encoding (None: send no such header)."""
         if self._zstd is not None:
-            return self._zstd.compress(body), "zstd"
+            try:
+                return self._zstd.compress(body), "zstd"
+            except zstandard.ZstdError:
+                return body, None
         if self.coding is Coding.GZIP:
             return gzip.compress(body, self.level, mtime=0), "gzip"
         return body, None
+
+
+def decompress(body: bytes, encoding: str | None) -> bytes:
+    """What a Compressor was given. Raises ValueError for what none has made."""
+    try:
+        match encoding:
+            case None:
+                return body
+            case "zstd":
+                return zstandard.ZstdDecompressor().decompress(body)
+            case "gzip":
+                return gzip.decompress(body)
+            case _:
+                raise ValueError(f"unknown coding {encoding!r}")
+    except (zstandard.ZstdError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"no {encoding} body: {error}") from error

@@ -5,11 +5,12 @@ Rules of this file:
 - The first endpoint is the signal's primary: its queue settles the signal's account. Every further endpoint has an
   account of its own, in the same units.
 - A payload is in a queue, or in flight under a lease, or settled. One flush at a time works on a queue.
+- A payload that one endpoint finds too large (413) is split in that endpoint's queue alone, down to single items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import anyio
@@ -21,7 +22,7 @@ from ..clock import ns_per_s
 from ..errors import Unavailable
 from ..stats import Account
 from .breaker import Breaker
-from .client import IntakeClient, Outcome
+from .client import IntakeClient, Outcome, Sent
 from .payload import Endpoint, Payload
 from .progress import Doubt
 
@@ -32,6 +33,11 @@ probe_s: Final = 10.0
 next one from finding it well again."""
 longest_pause_s: Final = 300.0
 """A server that asks to be left alone for longer is asked again after this time."""
+too_large: Final = 413
+
+Split = Callable[[Payload], Sequence[Payload]]
+"""Makes smaller payloads of one, which hold all its items and no other; nothing when there is no way to. Pure: what it is
+given may come from the spool, so it must not count on having made it."""
 
 
 class _Queued:
@@ -70,6 +76,11 @@ class EndpointQueue:
         self._flushing = anyio.Lock()
         self._settled = 0
         self._leave_alone_until_ns = 0
+        self._split: Split | None = None
+
+    def split_with(self, split: Split) -> None:
+        """What the endpoint finds too large goes in parts from here on."""
+        self._split = split
 
     def put(self, payload: Payload, *, uncertain: bool = False) -> None:
         self._queue.put(_Queued(payload, uncertain=uncertain), size=payload.size, items=payload.items)
@@ -170,12 +181,12 @@ class EndpointQueue:
                 payload = entry.value.payload
                 sent = await self._client.send(self.endpoint, payload, doubt=entry.value.doubt)
                 self._settled += 1
-                if sent.repeated:
-                    self.account.repeat(payload.items, payload.size)
-                if sent.outcome is Outcome.DELIVERED:
-                    self.account.deliver(payload.items, payload.size)
-                else:
-                    self.account.drop(f"refused_{sent.status}", payload.items, payload.size)
+                parts = self._parts(payload) if sent.status == too_large else ()
+                if not parts:
+                    self._settle(payload, sent)
+            # No await since the answer: there is no moment at which the whole or a part could get lost.
+            for part in parts:
+                self.put(part, uncertain=sent.repeated)
             results.append(True)
         except Unavailable as trouble:
             log.debug("intake_send_put_off", endpoint=self.endpoint.name, reason=str(trouble))
@@ -189,6 +200,27 @@ class EndpointQueue:
             # The last handler of one endpoint: a defect here (a key source that raises) must not end the flush of the others.
             log.error("intake_send_failed", endpoint=self.endpoint.name, exc_info=failure)
             results.append(None)
+
+    def _settle(self, payload: Payload, sent: Sent) -> None:
+        if sent.repeated:
+            self.account.repeat(payload.items, payload.size)
+        if sent.outcome is Outcome.DELIVERED:
+            self.account.deliver(payload.items, payload.size)
+        else:
+            self.account.drop(f"refused_{sent.status}", payload.items, payload.size)
+
+    def _parts(self, payload: Payload) -> Sequence[Payload]:
+        """Two or more payloads with the items of this one, or none."""
+        if self._split is None or payload.items < 2:
+            return ()
+        try:
+            parts = self._split(payload)
+        except Exception as failure:
+            # A defect of the signal's must not bring the payload back for ever.
+            log.error("payload_split_failed", endpoint=self.endpoint.name, exc_info=failure)
+            return ()
+        whole = sum(part.items for part in parts) == payload.items and all(part.items for part in parts)
+        return parts if whole and len(parts) > 1 else ()
 
     def _drop_unreliable(self) -> None:
         """Best effort is over: what failed, and what waits behind it, is not kept."""
@@ -217,6 +249,11 @@ class Fanout:
     def accounts(self) -> tuple[Account, ...]:
         """The accounts of the additional endpoints; the signal's own is its pipeline's to show."""
         return tuple(queue.account for queue in self.queues[1:])
+
+    def split_with(self, split: Split) -> None:
+        """How payloads of this signal are made smaller when an endpoint finds them too large; without it they are dropped."""
+        for queue in self.queues:
+            queue.split_with(split)
 
     def has_room(self) -> bool:
         """Whether encoding more is of use now: while the primary's queue is well filled, data rests better unencoded."""

@@ -1,7 +1,6 @@
-"""DogStatsD: the receivers and what turns their datagrams into samples."""
+"""DogStatsD without I/O: what turns datagrams into samples. Nothing here needs an event loop; receivers are in `.server`."""
 
 from .ingest import Ingest
-from .namespace import Namespace, valid_namespace
-from .server import DatagramReceiver, bind_dogstatsd
+from .namespace import NameFilter, Namespace, valid_namespace
 
-__all__ = ["DatagramReceiver", "Ingest", "Namespace", "bind_dogstatsd", "valid_namespace"]
+__all__ = ["Ingest", "NameFilter", "Namespace", "valid_namespace"]

@@ -11,7 +11,6 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Any, Final
 
 from ddx_core import log
@@ -20,36 +19,56 @@ from ddx_core.stats import Account
 from ..aggregator import Aggregator, Feed
 from ..context import Context, TooManyTags, make_context
 from ..sample import MetricType
-from .namespace import Namespace
+from ..settings import Cardinality
+from .namespace import NameFilter, Namespace
 from .parse import Form, Refusal, parse_form, parse_time, parse_values, split_time
+from .sender import sender_tags
 
 # The platform's own events tell of invocations; libraries that also send this one would have them counted twice.
 _filtered: Final = frozenset([b"aws.lambda.enhanced.invocations"])
 
-_number_characters: Final = b"0123456789.eE+-"
+# Numbers of these characters alone are the same to Python as to the protocol, and finite if they are not too long.
+_plain_characters: Final = b"0123456789.-"
+_longest_plain: Final = 300
 _bytes_per_known: Final = 400
-_max_numbers: Final = 4_096
 _max_repeated: Final = 8_192
 _max_texts: Final = 2_048
 
 Admit = Callable[[], bool]
 """Asked before a line of one metric is taken: False refuses it, counted as filtered."""
 
+TakeOther = Callable[[bytes, int], bool]
+"""Takes a line that is an event or a service check, which arrived at the given time (Unix seconds). False: malformed."""
+
 
 class Ingest:
-    """Takes datagrams of one or more metrics. Remembers up to `max_known` spellings of contexts."""
+    """Takes datagrams of one or more metrics. Remembers up to `max_known` spellings of contexts.
+
+    Events and service checks go to `take_event` and `take_check`, which count them as accepted; without, they are refused.
+    """
 
     def __init__(
         self,
         aggregator: Aggregator,
         account: Account,
         *,
-        namespace: str | None = None,
+        namespace: Namespace | None = None,
+        not_wanted: NameFilter | None = None,
+        takes_times: bool = True,
+        sender_cardinality: Cardinality | None = None,
+        take_event: TakeOther | None = None,
+        take_check: TakeOther | None = None,
         max_known: int = 20_480,
     ) -> None:
         self._aggregator = aggregator
         self._account = account
-        self._namespace = Namespace(namespace)
+        self._namespace = namespace or Namespace(None)
+        self._not_wanted = not_wanted or NameFilter()
+        self._takes_times = takes_times
+        self._sender_cardinality = sender_cardinality
+        self._take_event = take_event
+        self._take_check = take_check
+        self._now_s = 0
         self._admit: dict[bytes, Admit] = {}
         self._max_known = max_known
         self._feeds: dict[bytes, dict[bytes, Feed]] = {}
@@ -59,7 +78,6 @@ class Ingest:
         self._known_bytes = 0
         self._repeated: dict[bytes, tuple[list[Any], float]] = {}
         """Whole lines of counters and the like, as they are → the values of their feed, their value."""
-        self._numbers: dict[bytes, float] = {}
         self._texts: dict[str, str] = {}
 
     def ask_before(self, name: str, admit: Admit) -> None:
@@ -70,15 +88,22 @@ class Ingest:
 
     def take(self, datagrams: Sequence[bytes], now_s: int) -> None:
         """Take in datagrams that arrived at `now_s` (Unix seconds), in order of arrival."""
+        self._now_s = now_s
         if self._aggregator.advance(now_s):
             # The lines that repeat now need not be those that did before.
             self._repeated.clear()
-        joined = b"\n".join(datagrams)
-        lines = joined.split(b"\n")
-        names = self._feeds.get
-        numbers = self._numbers.get
+        size = sum(map(len, datagrams))
+        lines = datagrams
+        # Mostly either all are one line, or the first one is not already.
+        if datagrams and (b"\n" in datagrams[0] or b"\n" in b"".join(datagrams)):
+            joined = b"\n".join(datagrams)
+            lines = joined.split(b"\n")
+            # What separates lines of one datagram counts as bytes, what was put between datagrams does not.
+            size = len(joined) - (len(datagrams) - 1)
+        feeds = self._feeds
         repeated = self._repeated
         repeats = repeated.get
+        plain_characters = _plain_characters
         others = 0
         others_size = 0
         for line in lines:
@@ -88,41 +113,25 @@ class Ingest:
                 continue
             name, _, tail = line.partition(b":")
             text, _, rest = tail.partition(b"|")
-            spellings = names(name)
-            if spellings is not None:
-                feed = spellings.get(rest)
-                if feed is not None:
-                    value = numbers(text)
-                    if value is None and not text.strip(_number_characters):
-                        # Only characters of numbers; Python's float() knows no more spellings than ours in them.
-                        try:
-                            value = float(text)
-                        except ValueError:
-                            value = None
-                        else:
-                            if len(text) <= 4:
-                                self._remember(text, value)
-                            elif not isfinite(value):
-                                value = None
-                    if value is not None:
-                        feed.values.append(value)
-                        if len(text) == 1 and len(repeated) < _max_repeated:
-                            repeated[line] = (feed.values, value)
-                        continue
+            try:
+                feed = feeds[name][rest]
+                digits = len(text)
+                if digits <= _longest_plain and not text.strip(plain_characters):
+                    value = float(text)
+                    feed.values.append(value)
+                    if digits == 1 and len(repeated) < _max_repeated:
+                        repeated[line] = (feed.values, value)
+                    continue
+            except (KeyError, ValueError):
+                pass
             others += 1
             if line:
                 others_size += len(line)
                 self._take_other(line)
         plain = len(lines) - others
         if plain:
-            self._account.accept(plain, len(joined) - (len(datagrams) - 1) - others_size)
+            self._account.accept(plain, size - others_size)
             self._aggregator.fed(plain)
-
-    def _remember(self, text: bytes, value: float) -> None:
-        """Short texts are few and come often: 1, 200, 0.5."""
-        if len(self._numbers) >= _max_numbers:
-            self._numbers.clear()
-        self._numbers[text] = value
 
     def _take_other(self, line: bytes) -> None:
         """A line that was not seen before, or has several values, a time, text for a value; or is no metric at all."""
@@ -137,9 +146,9 @@ class Ingest:
 
     def _take_line(self, line: bytes, size: int) -> Refusal | None:
         if line.startswith(b"_e{"):
-            return Refusal.EVENT
+            return self._hand_over(line, self._take_event, Refusal.EVENT)
         if line.startswith(b"_sc|"):
-            return Refusal.SERVICE_CHECK
+            return self._hand_over(line, self._take_check, Refusal.SERVICE_CHECK)
         head, _, rest = line.partition(b"|")
         name, _, text = head.partition(b":")
         if not name or not text or not rest:
@@ -173,6 +182,11 @@ class Ingest:
             self._aggregator.add(feed.context, values, feed.rate, time_s)
         return None
 
+    def _hand_over(self, line: bytes, take: TakeOther | None, refusal: Refusal) -> Refusal | None:
+        if take is None:
+            return refusal
+        return None if take(line, self._now_s) else Refusal.MALFORMED
+
     def _find(self, name: bytes, rest: bytes) -> tuple[Feed, int | None] | Refusal:
         """The feed for a line, and the time it states."""
         stem, time_text = split_time(rest)
@@ -181,6 +195,8 @@ class Ingest:
             time_s = parse_time(time_text)
             if time_s is None:
                 return Refusal.MALFORMED
+            if not self._takes_times:
+                time_s = None
         spellings = self._feeds.get(name)
         feed = spellings.get(stem) if spellings is not None else None
         if feed is None:
@@ -193,20 +209,25 @@ class Ingest:
         if form is None:
             return Refusal.MALFORMED
         try:
-            context = self._context(name, form)
+            full_name = self._namespace.apply(name.decode())
+            if self._not_wanted.blocks(full_name):
+                return Refusal.FILTERED
+            context = self._context(full_name, form, stem)
         except UnicodeDecodeError:
             return Refusal.MALFORMED
         except TooManyTags:
             return Refusal.TOO_MANY_TAGS
         return self._learn(name, stem, context, form.rate), time_s
 
-    def _context(self, name: bytes, form: Form) -> Context:
+    def _context(self, name: str, form: Form, rest: bytes) -> Context:
         if len(self._texts) > _max_texts:
             self._texts.clear()
         # Contexts share names and tags; so should the memory they lie in.
         shared = self._texts.setdefault
-        full_name = self._namespace.apply(name.decode())
-        return make_context(shared(full_name, full_name), form.type, [shared(tag, tag) for tag in form.tags])
+        tags = form.tags
+        if self._sender_cardinality is not None:
+            tags = [*tags, *sender_tags(rest.split(b"|")[1:], self._sender_cardinality)]
+        return make_context(shared(name, name), form.type, [shared(tag, tag) for tag in tags])
 
     def _learn(self, name: bytes, rest: bytes, context: Context, rate: float) -> Feed:
         if self._known >= self._max_known or self._known_bytes >= self._max_known * _bytes_per_known:

@@ -1,8 +1,9 @@
-"""The namespace: a prefix for the names of custom metrics. Pure."""
+"""Names: a prefix for those of custom metrics, and those that are not wanted. Pure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 _accepted: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
@@ -33,9 +34,9 @@ _exempt: Final = tuple(
         "solr",
         "tomcat",
         "runtime",
-        "aws.lambda.enhanced",
     )
 )
+_platform: Final = "aws.lambda.enhanced."
 
 
 def valid_namespace(text: str) -> str | None:
@@ -45,12 +46,25 @@ def valid_namespace(text: str) -> str | None:
 
 
 class Namespace:
-    """Puts `<namespace>.` before names that are not exempt."""
+    """Puts `<namespace>.` before names that begin with none of `exempt` (None: those of Datadog's own software)."""
 
-    def __init__(self, namespace: str | None) -> None:
+    def __init__(self, namespace: str | None, exempt: Sequence[str] | None = None) -> None:
         self._prefix = f"{namespace}." if namespace else ""
+        self._exempt = (*(_exempt if exempt is None else exempt), _platform)
 
     def apply(self, name: str) -> str:
-        if not self._prefix or name.startswith(_exempt):
+        if not self._prefix or name.startswith(self._exempt):
             return name
         return self._prefix + name
+
+
+class NameFilter:
+    """Names of metrics that are not wanted, or what they begin with."""
+
+    def __init__(self, names: Sequence[str] = (), *, matches_prefix: bool = False) -> None:
+        self._names = frozenset(names)
+        self._prefixes = tuple(name for name in names if name) if matches_prefix else ()
+
+    def blocks(self, name: str) -> bool:
+        """Asked with the whole name, namespace included, as the Agent does."""
+        return name in self._names or (bool(self._prefixes) and name.startswith(self._prefixes))

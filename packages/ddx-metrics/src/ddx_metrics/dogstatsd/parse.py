@@ -105,7 +105,7 @@ def parse_form(rest: bytes) -> Form | None:
             # A rate says nothing about a last value or about which values there were.
             takes_rate = type is not MetricType.GAUGE and type is not MetricType.SET
             rate = number if takes_rate and 0 < number < 1 else 1.0
-        elif mark == b"T":
+        elif mark == b"T" and _is_time(field):
             time_s = parse_time(field[1:])
             if time_s is None:
                 return None
@@ -126,5 +126,12 @@ def split_time(rest: bytes) -> tuple[bytes, bytes | None]:
     if b"|T" not in rest:
         return rest, None
     kind, *fields = rest.split(b"|")
-    times = [field for field in fields if field[:1] == b"T"]
-    return b"|".join([kind, *(field for field in fields if field[:1] != b"T")]), times[-1][1:]
+    times = [field for field in fields if _is_time(field)]
+    if not times:
+        return rest, None
+    return b"|".join([kind, *(field for field in fields if not _is_time(field))]), times[-1][1:]
+
+
+def _is_time(field: bytes) -> bool:
+    """A `T` before a word is some field that is still to be invented, not a time that makes no sense."""
+    return field[:1] == b"T" and not (field[1:2].isalpha() and parse_number(field[1:]) is None)

@@ -4,6 +4,7 @@ Rules of this file:
 - Nothing is awaited between the socket and the aggregator.
 - Under load a receiver sleeps between drains, so that a wake-up is paid for by hundreds of datagrams and not by three.
   It sleeps for as long as the kernel's buffer can safely stand in: flushes drain by themselves and never wait for that.
+- There is no queue between reading and parsing: the kernel's buffer is the queue.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from itertools import repeat
 from typing import Final, Protocol
 
 import trio
 
 from ddx_core import log
 
-# The largest payload of a UDP datagram is 65,507 bytes, so nothing is ever cut.
-max_datagram: Final = 65_535
-_drain_datagrams: Final = 512
-_drain_bytes: Final = 131_072
+from ..settings import Reading, whole_datagrams
+from .framing import whole_lines
+
+_chunk_datagrams: Final = 32
+_round_bytes: Final = 131_072
 _largest_rcvbuf: Final = 1 << 30
 
 # What the kernel charges for one small datagram, and the rate for which the pauses are made.
@@ -29,6 +32,8 @@ _design_rate: Final = 100_000
 _longest_pause_s: Final = 0.02
 
 TakeDatagrams = Callable[[list[bytes]], None]
+CountCut = Callable[[str, int], None]
+"""Told of each line that was left out because its end is missing: the reason, and how many bytes of it had come."""
 
 
 class HasFileno(Protocol):
@@ -37,14 +42,25 @@ class HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
+def _ignore(reason: str, size: int) -> None:
+    pass
+
+
 class DatagramReceiver:
     """Hands what arrives on one socket to `take`, in lists. The socket stays its owner's to close."""
 
-    def __init__(self, sock: HasFileno, take: TakeDatagrams) -> None:
+    def __init__(
+        self, sock: HasFileno, take: TakeDatagrams, *, reading: Reading | None = None, count_cut: CountCut = _ignore
+    ) -> None:
+        self._reading = reading or Reading()
+        self._sock = sock  # whoever has no other use for it need not keep it
         self._fd = sock.fileno()
         self._take = take
+        self._count_cut = count_cut
         os.set_blocking(self._fd, False)
-        self._capacity = _receive_buffer(self._fd)
+        self._capacity, is_unix = _about(self._fd)
+        # The payload of a UDP datagram is at most 65,507 bytes; those of Unix sockets may be larger than any buffer.
+        self._may_cut = is_unix or self._reading.max_bytes < whole_datagrams
         # At the rate designed for, a quarter of the buffer fills in this time.
         self._pause_s = min(_longest_pause_s, self._capacity / _charge_bytes / _design_rate / 4)
 
@@ -52,35 +68,57 @@ class DatagramReceiver:
         """Receive until cancelled."""
         while True:
             await trio.lowlevel.wait_readable(self._fd)
-            while self._drain_some(_drain_bytes):
+            while self._drain_some():
                 await trio.lowlevel.checkpoint()
             await trio.sleep(self._pause_s)
 
     def drain(self) -> None:
         """Take in what already lies in the socket, at most what its buffer can hold: a flood cannot keep this going."""
         left = self._capacity
-        while left > 0 and self._drain_some(_drain_bytes):
-            left -= _drain_datagrams * _charge_bytes
+        while left > 0 and self._drain_some():
+            left -= self._reading.round_datagrams * _charge_bytes
 
-    def _drain_some(self, max_bytes: int) -> bool:
+    def _drain_some(self) -> bool:
         """Read until the socket is empty or the round is full; True: it was full, so there may be more."""
         datagrams: list[bytes] = []
-        append, read, fd = datagrams.append, os.read, self._fd
-        left = max_bytes
+        # One byte more than is taken tells a datagram that was longer from one that just fits.
+        read, fd, size = os.read, self._fd, self._reading.max_bytes + 1
+        left = self._reading.round_datagrams
+        left_bytes = _round_bytes
         more = True
         try:
-            while left > 0 and len(datagrams) < _drain_datagrams:
-                datagram = read(fd, max_datagram)
-                append(datagram)
-                left -= len(datagram)
+            while left > 0 and left_bytes > 0:
+                count = min(left, _chunk_datagrams)
+                first = len(datagrams)
+                # What was read stays in the list when a later read raises.
+                datagrams.extend(map(read, repeat(fd, count), repeat(size)))
+                left -= count
+                left_bytes -= sum(map(len, datagrams[first:]))
         except BlockingIOError:
             more = False
         except ConnectionError as error:
             # An ICMP error for something sent earlier from this socket's address: the datagrams behind it are fine.
             log.debug("dogstatsd_read_failed", error=error)
         if datagrams:
+            if self._may_cut:
+                self._cut_long(datagrams)
+            if self._reading.needs_eol:
+                self._cut_unfinished(datagrams)
             self._take(datagrams)
         return more
+
+    def _cut_long(self, datagrams: list[bytes]) -> None:
+        largest = self._reading.max_bytes
+        for index, datagram in enumerate(datagrams):
+            if len(datagram) > largest:
+                datagrams[index], lost = whole_lines(datagram[:largest])
+                self._count_cut("truncated", lost)
+
+    def _cut_unfinished(self, datagrams: list[bytes]) -> None:
+        for index, datagram in enumerate(datagrams):
+            if datagram and not datagram.endswith(b"\n"):
+                datagrams[index], lost = whole_lines(datagram)
+                self._count_cut("unterminated", lost)
 
 
 def bind_dogstatsd(host: str, port: int, rcvbuf: int | None = None) -> trio.socket.SocketType:
@@ -91,7 +129,7 @@ def bind_dogstatsd(host: str, port: int, rcvbuf: int | None = None) -> trio.sock
     """
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
-        _ask_for_buffer(sock, _largest_rcvbuf if rcvbuf is None else rcvbuf)
+        ask_for_buffer(sock, rcvbuf)
         sock.bind((host, port))
     except BaseException:
         sock.close()
@@ -99,9 +137,10 @@ def bind_dogstatsd(host: str, port: int, rcvbuf: int | None = None) -> trio.sock
     return trio.socket.from_stdlib_socket(sock)
 
 
-def _ask_for_buffer(sock: socket.socket, wanted: int) -> None:
+def ask_for_buffer(sock: socket.socket, rcvbuf: int | None) -> None:
     """Linux caps the request by itself; other kernels refuse one that is too large, so it is halved until it is taken."""
-    while wanted >= 65_536:
+    wanted = _largest_rcvbuf if rcvbuf is None else rcvbuf
+    while wanted > 0:
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
             return
@@ -109,10 +148,10 @@ def _ask_for_buffer(sock: socket.socket, wanted: int) -> None:
             wanted //= 2
 
 
-def _receive_buffer(fd: int) -> int:
-    """The size of a socket's receive buffer, in bytes."""
+def _about(fd: int) -> tuple[int, bool]:
+    """The size of a socket's receive buffer in bytes, and whether it is a Unix socket."""
     sock = socket.socket(fileno=os.dup(fd))
     try:
-        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), sock.family == socket.AF_UNIX
     finally:
         sock.close()

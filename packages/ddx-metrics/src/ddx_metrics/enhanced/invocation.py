@@ -7,13 +7,15 @@ Rules of this file:
   moment at which it became known: a report usually comes during the next invocation.
 - The first invocation is counted when the sandbox's start is known, for its tags; at the latest when anything else is
   heard of it.
+- What an invocation used of the machine lies between two readings: one at its beginning, and one when its end is told or
+  the next invocation begins, whichever comes first. So no use is told twice, however late a report is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Flag, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -22,17 +24,35 @@ from ddx_core.events import InitReport, InitStart, Report, RestoreReport, Runtim
 from ddx_core.invocation import Invocation, InvocationObserver
 
 from ..sample import AddSamples, Sample
-from .report import post_runtime_duration_ms, report_values, runtime_done_values, used_all_memory
+from .report import (
+    Values,
+    managed_values,
+    post_runtime_duration_ms,
+    report_values,
+    runtime_done_values,
+    used_all_memory,
+)
+
+if TYPE_CHECKING:
+    from ..usage import Reading, Usage
 
 _prefix: Final = "aws.lambda.enhanced."
 _max_remembered: Final = 500
+managed_peaks_s: Final = 60
+"""On Managed Instances peaks belong to no invocation: while there are any, they are told this often, and at shutdown."""
 
 
 class EnhancedSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`holds_first`: wait with the first invocation's count until the start of the sandbox was told of (on demand)."""
+    """`holds_first`: wait with the first invocation's count until the start of the sandbox was told of (on demand).
+
+    `one_at_a_time` is false where invocations overlap (Managed Instances). `is_new_sandbox` is false for a process that
+    took the place of another: what that one counted of the sandbox is not known.
+    """
 
     enabled: bool = True
     holds_first: bool = True
+    one_at_a_time: bool = True
+    is_new_sandbox: bool = True
 
 
 class _Counted(Flag):
@@ -43,20 +63,30 @@ class _Counted(Flag):
     TIMEOUT = auto()
     OUT_OF_MEMORY = auto()
     POST_RUNTIME = auto()
+    USAGE = auto()
+    PEAKS = auto()
 
 
 class _Known:
     """What is remembered of one run of an invocation; `invocation` is None while only its id was spoken of.
 
     A request id comes again when Lambda retries a failed event: that is a run of its own, `earlier` the one before.
+    `before` and `after` are readings of the machine; `peaks` waits here when the next invocation began before the end of
+    this one was told.
     """
 
-    __slots__ = ("_counted", "earlier", "invocation")
+    __slots__ = ("_counted", "after", "before", "earlier", "invocation", "peaks")
 
     def __init__(self, invocation: Invocation | None, earlier: _Known | None = None) -> None:
         self.invocation = invocation
         self.earlier = earlier
+        self.before: Reading | None = None
+        self.after: Reading | None = None
+        self.peaks: Values | None = None
         self._counted = _Counted.NOTHING
+
+    def has(self, what: _Counted) -> bool:
+        return what in self._counted
 
     def first_time(self, what: _Counted) -> bool:
         """Whether this was not counted for the run before; it is from here on."""
@@ -69,6 +99,7 @@ class EnhancedMetrics(InvocationObserver):
     """`architecture` is `x86_64` or `arm64` (for the price). Samples go to `add`.
 
     `drain`, if given, is called before a new invocation begins: what the one before sent by itself is then told apart.
+    `usage`, if given, is read for what invocations use of the machine.
     """
 
     def __init__(
@@ -79,14 +110,18 @@ class EnhancedMetrics(InvocationObserver):
         now_ns: WallClock,
         architecture: str,
         drain: Callable[[], None] | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self._add = add
         self._settings = settings
         self._now_ns = now_ns
         self._architecture = architecture
         self._drain = drain
+        self._usage = usage if settings.enabled else None
+        self._peaks_told_s = 0
         self._runtime: str | None = None
         self._is_durable = False
+        self._init_type: str | None = None
         self._first: _Known | None = None
         self._latest: _Known | None = None
         self._held_back: tuple[_Known, int] | None = None
@@ -123,11 +158,13 @@ class EnhancedMetrics(InvocationObserver):
     def on_init_start(self, event: InitStart) -> None:
         if event.runtime_version is not None and "DurableFunction" in event.runtime_version:
             self._is_durable = True
+        self._init_type = event.initialization_type
         self._start_is_known = True
         self._release()
 
     def on_init_report(self, event: InitReport) -> None:
-        self._count_init(event.metrics.duration_ms, event.time_ns // ns_per_s, event.initialization_type)
+        self._init_type = event.initialization_type
+        self._count_init(event.metrics.duration_ms, event.time_ns // ns_per_s)
 
     def on_restore_report(self, event: RestoreReport) -> None:
         if event.metrics is not None:
@@ -138,7 +175,9 @@ class EnhancedMetrics(InvocationObserver):
         if self._drain is not None:
             self._drain()
         self._release()
-        self._latest = self._known_as(invocation)
+        before, self._latest = self._latest, self._known_as(invocation)
+        if self._usage is not None:
+            self._begin_usage(self._usage, before, self._latest)
         if self._first is None:
             self._first = self._latest
         time_s = (invocation.invoked_ns or self._now_ns()) // ns_per_s
@@ -153,23 +192,31 @@ class EnhancedMetrics(InvocationObserver):
         self._emit(runtime_done_values(event), time_s, self._tags(known))
         self._count_status(known, event.status, event.error_type, time_s)
         self._count_post_runtime(known, invocation)
+        if self._usage is not None and self._settings.one_at_a_time:
+            self._tell_peaks(self._usage, known)
 
     def on_report(self, invocation: Invocation, event: Report) -> None:
         self._release()
         known, time_s = self._known_as(invocation), event.time_ns // ns_per_s
         self._emit(report_values(event, self._architecture), time_s, self._tags(known))
+        if not event.metrics.is_on_demand and invocation.runtime_done is None:
+            self._emit(managed_values(event), time_s, self._tags(known))
         self._count_status(known, event.status, event.error_type, time_s)
         if used_all_memory(event):
             self._count_out_of_memory(known, time_s)
         self._count_post_runtime(known, invocation)
         if event.metrics.init_duration_ms is not None:
-            self._count_init(event.metrics.init_duration_ms, time_s, None)
+            self._count_init(event.metrics.init_duration_ms, time_s)
+        if self._usage is not None:
+            self._tell_usage(self._usage, known)
 
     def on_shutdown(self, event: Shutdown) -> None:
         self._release()
         values = [("shutdowns", 1.0)]
-        if self._latest is None:
+        if self._latest is None and self._settings.is_new_sandbox:
             values.append(("unused_init", 1.0))
+        if self._usage is not None and not self._settings.one_at_a_time:
+            values += self._usage.peak_values()
         self._emit(values, self._now_s(), self._tags(self._latest))
 
     # --- counting ---
@@ -207,15 +254,54 @@ class EnhancedMetrics(InvocationObserver):
         if duration_ms is not None and known.first_time(_Counted.POST_RUNTIME):
             self._emit([("post_runtime_duration", duration_ms)], report.time_ns // ns_per_s, self._tags(known))
 
-    def _count_init(self, duration_ms: float, time_s: int, initialization_type: str | None) -> None:
+    def _count_init(self, duration_ms: float, time_s: int) -> None:
         """Once for a sandbox: the init report tells it, and so does the first invocation's report."""
         if self._init_is_counted:
             return
         self._init_is_counted = True
-        tags = self._tags(self._first)
-        if initialization_type is not None:
-            tags = (*tags, f"init_type:{initialization_type}")
-        self._emit([("init_duration", duration_ms * 0.001)], time_s, tags)
+        self._emit([("init_duration", duration_ms * 0.001)], time_s, self._tags(self._first))
+
+    # --- the machine ---
+
+    def _begin_usage(self, usage: Usage, previous: _Known | None, known: _Known) -> None:
+        reading = usage.read()
+        known.before = reading
+        if not self._settings.one_at_a_time:
+            return
+        if previous is not None and previous.after is None:
+            previous.after = reading
+            was_told_of = previous.invocation is not None and previous.invocation.start_ns is not None
+            if was_told_of and not previous.has(_Counted.PEAKS):
+                previous.peaks = usage.peak_values()
+        usage.reset()
+
+    def _tell_peaks(self, usage: Usage, known: _Known) -> None:
+        """At the end of a run: how busy the cores were in it, and the most that was in use."""
+        if known.before is None or not known.first_time(_Counted.PEAKS):
+            return
+        values = usage.busy(known.before, known.after)
+        if known.peaks is not None:
+            values += known.peaks
+            known.peaks = None
+        elif known is self._latest:
+            values += usage.peak_values()
+        self._emit(values, self._now_s(), self._tags(known))
+
+    def _tell_usage(self, usage: Usage, known: _Known) -> None:
+        """With the report: bytes and CPU time. Where invocations overlap so do these."""
+        if known.before is None or not known.first_time(_Counted.USAGE):
+            return
+        before, after = known.before, known.after or usage.read()
+        values = usage.used(before, after)
+        if not self._settings.one_at_a_time:
+            values += usage.busy(before, after)
+            now_s = self._now_s()
+            self._peaks_told_s = self._peaks_told_s or now_s
+            if not 0 <= now_s - self._peaks_told_s < managed_peaks_s:
+                self._peaks_told_s = now_s
+                self._emit(usage.peak_values(), now_s, self._tags(known))
+                usage.reset()
+        self._emit(values, self._now_s(), self._tags(known))
 
     def _known_as(self, invocation: Invocation) -> _Known:
         """What is remembered of a run; the oldest id is forgotten for a new one."""
@@ -259,6 +345,8 @@ class EnhancedMetrics(InvocationObserver):
                     tags.append("proactive_initialization:true")
             if self._runtime is not None:
                 tags.append(f"runtime:{self._runtime}")
+        if self._init_type is not None:
+            tags.append(f"init_type:{self._init_type}")
         if self._is_durable:
             tags.append("durable_function:true")
         return tuple(tags)

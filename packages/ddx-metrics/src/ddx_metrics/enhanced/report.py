@@ -31,11 +31,7 @@ def runtime_done_values(event: RuntimeDone) -> Values:
         values.append(("runtime_duration", event.metrics.duration_ms))
         if event.metrics.produced_bytes is not None:
             values.append(("produced_bytes", float(event.metrics.produced_bytes)))
-    for name, span in (("response_latency", "responseLatency"), ("response_duration", "responseDuration")):
-        duration_ms = span_ms(event.spans, span)
-        if duration_ms is not None:
-            values.append((name, duration_ms))
-    return _plausible(values)
+    return _plausible(values + _response_values(event.spans))
 
 
 def report_values(event: Report, architecture: str) -> Values:
@@ -53,6 +49,13 @@ def report_values(event: Report, architecture: str) -> Values:
             if cost is not None:
                 values.append(("estimated_cost", cost))
     return _plausible(values)
+
+
+def managed_values(event: Report) -> Values:
+    """What a report says where there is no runtimeDone (Managed Instances): runtime_duration and the response's, in ms."""
+    latency_ms = span_ms(event.spans, "responseLatency")
+    runtime_ms = event.metrics.duration_ms if latency_ms is None else latency_ms
+    return _plausible([("runtime_duration", runtime_ms), *_response_values(event.spans)])
 
 
 def estimated_cost(billed_ms: float, memory_mb: int, architecture: str) -> float | None:
@@ -77,6 +80,15 @@ def post_runtime_duration_ms(report: Report, runtime_done: RuntimeDone) -> float
 def used_all_memory(report: Report) -> bool:
     metrics = report.metrics
     return metrics.memory_size_mb is not None and metrics.max_memory_used_mb == metrics.memory_size_mb
+
+
+def _response_values(spans: tuple[SpanTiming, ...]) -> Values:
+    values: Values = []
+    for name, span in (("response_latency", "responseLatency"), ("response_duration", "responseDuration")):
+        duration_ms = span_ms(spans, span)
+        if duration_ms is not None:
+            values.append((name, duration_ms))
+    return values
 
 
 def span_ms(spans: tuple[SpanTiming, ...], name: str) -> float | None:

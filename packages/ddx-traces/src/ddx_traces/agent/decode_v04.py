@@ -21,10 +21,10 @@ _strict = msgspec.msgpack.Decoder(Span)
 
 def decode_v04(body: bytes) -> Iterator[TracePart]:
     """The traces of a request, decoded as they are iterated over. Raises MalformedInput at once or not at all."""
-    return open_traces(body, _read)
+    return open_traces(body, read_spans)
 
 
-def _read(elements: list[msgspec.Raw]) -> ReadSpans:
+def read_spans(elements: list[msgspec.Raw]) -> ReadSpans:
     decode = _strict.decode
     spans: list[Span] = []
     malformed = 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from ..span import Tracer, TracerPayload
+from ..wire import PayloadFields
 
 max_value_length: Final = 256
 """No version or language is longer; a value is cut here because it is passed on with every payload."""
@@ -33,6 +36,23 @@ def read_tracer_payload(headers: Mapping[str, str]) -> TracerPayload:
         dropped_p0_traces=_count(headers.get("datadog-client-dropped-p0-traces")),
         dropped_p0_spans=_count(headers.get("datadog-client-dropped-p0-spans")),
     )
+
+
+def complete(payload: TracerPayload, told: PayloadFields) -> TracerPayload:
+    """The same, with what the body tells in place of what the headers did. The environment is as it came."""
+    tracer = payload.tracer
+    payload.tracer = msgspec.structs.replace(
+        tracer,
+        language=told.language[:max_value_length] or tracer.language,
+        language_version=told.language_version[:max_value_length] or tracer.language_version,
+        version=told.tracer_version[:max_value_length] or tracer.version,
+        container_id=told.container_id[:max_value_length] or tracer.container_id,
+    )
+    payload.runtime_id = told.runtime_id[:max_value_length]
+    payload.env = told.env
+    payload.hostname = told.hostname[:max_value_length]
+    payload.app_version = told.app_version[:max_value_length]
+    return payload
 
 
 def is_true(value: str | None) -> bool:

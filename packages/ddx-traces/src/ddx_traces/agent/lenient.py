@@ -68,7 +68,7 @@ def read_span(raw: Raw) -> Span:
             start=start(read_value(fields.start)),
             duration=duration(read_value(fields.duration)),
             error=whole(read_value(fields.error), -(2**31), 2**31 - 1),
-            meta=_texts(fields.meta),
+            meta=read_texts(fields.meta),
             metrics=present(_numbers.decode(fields.metrics)),
             meta_struct=present(_binaries.decode(fields.meta_struct)) or None,
             span_links=_structs(fields.span_links, list[SpanLink]) or None,
@@ -111,7 +111,7 @@ def duration(value: Any) -> int:
         return 0
 
 
-def _texts(raw: Raw) -> dict[str, str]:
+def read_texts(raw: Raw) -> dict[str, str]:
     texts: dict[str, str] = {}
     entries: dict[str, Raw] = _entries.decode(raw) or {}
     for key, value in entries.items():

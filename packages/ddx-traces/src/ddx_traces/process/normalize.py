@@ -16,6 +16,11 @@ max_tag_characters: Final = 200
 max_tag_bytes: Final = 400
 # Nothing that a tracer times can lie before 2000-01-01: a smaller start is a defect of a clock or of the tracer.
 earliest_start_ns: Final = 946_684_800_000_000_000
+# What is longer no page shows; the backend would refuse a payload for one of them.
+max_resource_bytes: Final = 5000
+max_key_bytes: Final = 200
+max_value_bytes: Final = 25_000
+cut_marker: Final = "..."
 max_remembered: Final = 2048
 max_remembered_length: Final = 200
 
@@ -39,6 +44,8 @@ class Normalizer:
         span.name = self._names[span.name]
         if not span.resource:
             span.resource = span.name
+        elif len(span.resource) * 4 > max_resource_bytes:
+            span.resource = _cut_to(span.resource, max_resource_bytes)
         if span.type:
             span.type = self._types[span.type]
         if span.parent_id == span.span_id == span.trace_id:
@@ -53,6 +60,11 @@ class Normalizer:
             meta["env"] = self._environments[meta["env"]]
         if "http.status_code" in meta and not is_status_code(meta["http.status_code"]):
             del meta["http.status_code"]
+        # One pass in C for what is true of nearly every span: nothing is long.
+        if meta and (max(map(len, meta)) > _surely_short_key or max(map(len, meta.values())) > _surely_short_value):
+            _cut_long(span)
+        if span.metrics and max(map(len, span.metrics)) > _surely_short_key:
+            span.metrics = {_cut_key(key): number for key, number in span.metrics.items()}
 
 
 class _Memo(dict[str, str]):
@@ -151,9 +163,35 @@ def is_status_code(text: str) -> bool:
     return 3 <= len(text) <= 20 and text.isascii() and text.isdigit() and 100 <= int(text) <= 599
 
 
+# A character takes four bytes at most.
+_surely_short_key: Final = max_key_bytes // 4
+_surely_short_value: Final = max_value_bytes // 4
+
+
+def _cut_long(span: Span) -> None:
+    span.meta = {_cut_key(key): _cut_value(key, value) for key, value in span.meta.items()}
+
+
+def _cut_key(key: str) -> str:
+    cut = _cut_to(key, max_key_bytes)
+    return key if cut is key else cut + cut_marker
+
+
+def _cut_value(key: str, value: str) -> str:
+    # These hold documents (links, events, security findings) of which a part would be worth nothing.
+    if key.startswith("_") or key == "events":
+        return value
+    cut = _cut_to(value, max_value_bytes)
+    return value if cut is value else cut + cut_marker
+
+
 def _cut(text: str) -> str:
-    """At most `max_name_bytes`, on a character's boundary."""
-    if len(text) * 4 <= max_name_bytes:
+    return _cut_to(text, max_name_bytes)
+
+
+def _cut_to(text: str, max_bytes: int) -> str:
+    """At most so many bytes, on a character's boundary; `text` itself when it is not longer."""
+    if len(text) * 4 <= max_bytes:
         return text
-    encoded = text.encode()
-    return text if len(encoded) <= max_name_bytes else encoded[:max_name_bytes].decode("utf-8", "ignore")
+    encoded = text.encode("utf-8", "replace")
+    return text if len(encoded) <= max_bytes else encoded[:max_bytes].decode("utf-8", "ignore")

@@ -6,26 +6,43 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ddx_core.tags import TagSet
+
+from ..obfuscate import Obfuscator
 from ..span import Span, TraceChunk, TracerPayload, priority_unset
 from .context import adopt_top_level, find_priority, find_root, mark_top_level, origin_key
 from .filter import OwnCalls
 from .normalize import Normalizer
+from .replace import Replacer
+from .tag_filter import TraceFilter
 from .tags import SpanTags
 
 
 class Processed(msgspec.Struct, frozen=True, gc=False):
-    """`filtered` counts the spans that were dropped on purpose."""
+    """Spans that were dropped on purpose: `filtered` are the agent's own calls, `rejected` is what the user does not want."""
 
     chunks: list[TraceChunk]
-    filtered: int
+    filtered: int = 0
+    rejected: int = 0
 
 
 class Processor:
-    """Normalise, find the root, mark service entries, drop what is not the user's, tag."""
+    """Normalise, find the root, mark service entries, drop what is not the user's or not wanted, tag, hide, replace."""
 
-    def __init__(self, normalizer: Normalizer, own_calls: OwnCalls) -> None:
+    def __init__(
+        self,
+        normalizer: Normalizer,
+        own_calls: OwnCalls,
+        *,
+        trace_filter: TraceFilter | None = None,
+        obfuscator: Obfuscator | None = None,
+        replacer: Replacer | None = None,
+    ) -> None:
         self._normalizer = normalizer
         self._own_calls = own_calls
+        self._trace_filter = trace_filter
+        self._obfuscator = obfuscator or Obfuscator()
+        self._replacer = replacer
 
     def process(
         self, spans: list[Span], payload: TracerPayload, tags: SpanTags, *, priority: int = priority_unset
@@ -35,26 +52,43 @@ class Processor:
         `priority` is for the spans that come after the first part of a trace too large for one piece.
         """
         if not spans:
-            return Processed([], 0)
+            return Processed([])
         normalize = self._normalizer.apply
         for span in spans:
             normalize(span)
         chunks: list[TraceChunk] = []
-        filtered = 0
+        filtered = rejected = 0
+        obfuscate = self._obfuscator.apply
         for trace in _by_trace_id(spans):
-            chunk = self._assemble(trace, payload, priority)
+            root = find_root(trace)
+            chunk = self._assemble(trace, root, payload, priority)
+            if self._trace_filter is not None and self._trace_filter.rejects(root):
+                rejected += len(trace)
+                continue
             includes = self._own_calls.includes
             kept = [span for span in trace if not includes(span)]
             filtered += len(trace) - len(kept)
             for span in kept:
                 tags.apply(span)
+                obfuscate(span)
+            if self._replacer is not None:
+                for span in kept:
+                    self._replacer.apply(span)
             if kept:
                 chunk.spans = kept
                 chunks.append(chunk)
-        return Processed(chunks, filtered)
+        return Processed(chunks, filtered, rejected)
 
-    def _assemble(self, trace: list[Span], payload: TracerPayload, priority: int) -> TraceChunk:
-        root = find_root(trace)
+    def hide_resource(self, kind: str, resource: str) -> str:
+        """The resource of spans of type `kind`, of which only statistics are known."""
+        resource = self._obfuscator.obfuscate_resource(kind, resource)
+        return resource if self._replacer is None else self._replacer.replace_resource(resource)
+
+    def replace_tags(self, tags: TagSet) -> TagSet:
+        """The user's rules applied to tags that spans get later."""
+        return tags if self._replacer is None else TagSet(self._replacer.replace_tags(dict(tags)).items())
+
+    def _assemble(self, trace: list[Span], root: Span, payload: TracerPayload, priority: int) -> TraceChunk:
         self._describe(payload, root, trace)
         found = find_priority(trace, root)
         if payload.tracer.computed_top_level:

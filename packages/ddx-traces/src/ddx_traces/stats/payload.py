@@ -5,10 +5,11 @@ Names on the wire are Pascal case, as in the published stats.proto; every field 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from ddx_core.clock import ns_per_s
 from ddx_core.errors import MalformedInput
 
 from ..span import Int64, UInt32, UInt64
@@ -101,6 +102,10 @@ class _StatsPayload(msgspec.Struct, kw_only=True, rename=_wire_name):
     split_payload: bool = False
 
 
+# Points that are older, or further ahead, are refused by the metrics intake (API reference, "Submit metrics").
+oldest_start_ns: Final = 3600 * ns_per_s
+latest_start_ns: Final = 600 * ns_per_s
+
 most_lenient_bytes = 256 << 10
 _client_stats = msgspec.msgpack.Decoder(ClientStats)
 _encoder = msgspec.msgpack.Encoder()
@@ -121,6 +126,20 @@ def decode_client_stats(body: bytes) -> ClientStats:
         return msgspec.convert(value, ClientStats)
     except undecodable as error:
         raise MalformedInput(describe(error)) from error
+
+
+def acceptable_start(start_ns: int, now_ns: int) -> tuple[int, int]:
+    """When a bucket is said to begin, and by how much that was moved (`agent_time_shift`): not at all, unless it is far off.
+
+    What a sandbox has kept over a long freeze, or a tracer with a wrong clock has made, would be counted nowhere.
+    """
+    if -oldest_start_ns <= start_ns - now_ns <= latest_start_ns:
+        return start_ns, 0
+    start = now_ns // (10 * ns_per_s) * (10 * ns_per_s)
+    return start, max(-_max_int64, min(start - start_ns, _max_int64))
+
+
+_max_int64 = 2**63 - 1
 
 
 def encode_client_stats(stats: ClientStats) -> bytes:

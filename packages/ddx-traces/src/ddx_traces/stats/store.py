@@ -1,30 +1,79 @@
-"""Tracers' statistics in, payloads out. Synchronous throughout, like the store of spans. Pure."""
+"""Statistics in, payloads out: those that tracers post, and those that the concentrator counts. Synchronous throughout. Pure."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
-from ddx_core.buffer import BoundedBuffer, WhenFull
+import msgspec
+
+from ddx_core.buffer import BoundedBuffer, Entry, WhenFull
+from ddx_core.clock import WallClock
 from ddx_core.intake import Coding, Compressor, Fanout, Payload
 from ddx_core.stats import Account
 
 from ..settings import TracesSettings
-from .payload import ClientStats, encode_client_stats, encode_stats_payload
+from ..span import Span, TracerPayload
+from .payload import ClientStats, acceptable_start, decode_client_stats, encode_client_stats, encode_stats_payload
+
+if TYPE_CHECKING:
+    from .concentrator import Concentrator
 
 path: Final = "/api/v0.2/stats"
 content_type: Final = "application/msgpack"
 
+# What one span-computed payload may hold, so that encoding it keeps nobody waiting for long.
+max_groups_bytes: Final = 256 << 10
+max_merged_bytes: Final = 256 << 10
+"""More than this, of one tracer and bucket, is sent as it came: after a long outage, merging would keep everybody waiting."""
+
+
+class _Posted(msgspec.Struct, frozen=True, gc=False):
+    """One request, encoded. Requests of one `kind` are of one tracer and for the same buckets."""
+
+    body: bytes
+    kind: int
+
 
 class StatsStore:
-    """Holds tracers' statistics, encoded, until payloads are made of them. An item is a group."""
+    """Holds tracers' statistics, encoded, until payloads are made of them. An item is a group.
 
-    def __init__(self, settings: TracesSettings, *, account: Account, fanout: Fanout) -> None:
+    `obfuscate` hides what the resource of a span of this type must not tell (type, resource → resource). `on_filling` is
+    called when so much was counted here that it should be packed.
+    """
+
+    def __init__(
+        self,
+        settings: TracesSettings,
+        *,
+        account: Account,
+        fanout: Fanout,
+        now_ns: WallClock,
+        obfuscate: Callable[[str, str], str] | None = None,
+        on_filling: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._account = account
         self._fanout = fanout
+        self._now_ns = now_ns
+        self._obfuscate = obfuscate
+        self._on_filling = on_filling
+        self._concentrator: Concentrator | None = None
+        if settings.computes_stats:
+            # Few have it on, and it is not for the start of every process.
+            from .concentrator import Concentrator
+
+            self._concentrator = Concentrator(
+                account,
+                now_ns,
+                env=settings.env,
+                version=settings.version,
+                service=settings.service,
+                max_bytes=settings.max_counted_bytes,
+            )
         # The stats intake is told gzip, at the fastest level, by all of the vendor's agents.
         self._compressor = Compressor(Coding.GZIP, 1)
-        self._buffer: BoundedBuffer[bytes] = BoundedBuffer(
+        self._buffer: BoundedBuffer[_Posted] = BoundedBuffer(
             account, max_bytes=settings.max_stats_buffer_bytes, when_full=WhenFull.REFUSE
         )
 
@@ -32,13 +81,38 @@ class StatsStore:
         """From how many requests statistics are held."""
         return len(self._buffer)
 
+    @property
+    def counted_groups(self) -> int:
+        """How many groups of spans are being counted."""
+        return 0 if self._concentrator is None else len(self._concentrator)
+
+    @property
+    def is_filling(self) -> bool:
+        return self._concentrator is not None and self._concentrator.is_filling
+
+    def count(self, spans: Sequence[Span], payload: TracerPayload) -> None:
+        """Count the spans of one trace whose tracer has not done so: all of them, before sampling leaves any out."""
+        if self._concentrator is None:
+            return
+        self._concentrator.add(spans, payload)
+        if self._concentrator.is_filling and self._fanout.has_room():
+            self._on_filling()
+
     def add(self, stats: ClientStats, size: int) -> bool:
         """Take in one tracer's statistics; `size` as they came. False: no room, and nothing was taken."""
         # The backend attributes a host by itself; the vendor's extension sends none.
         stats.hostname = ""
-        encoded = encode_client_stats(stats)
+        now = self._now_ns()
+        for bucket in stats.stats:
+            start, shift = acceptable_start(bucket.start, now)
+            if shift:
+                bucket.start, bucket.agent_time_shift = start, shift
+            if self._obfuscate is not None:
+                for group in bucket.stats:
+                    group.resource = self._obfuscate(group.type, group.resource)
         groups = stats.groups
-        if not self._buffer.put(encoded, size=len(encoded), items=groups):
+        encoded = encode_client_stats(stats)
+        if not self._buffer.put(_Posted(encoded, hash(_kind(stats))), size=len(encoded), items=groups):
             return False
         self._account.accept(groups, size)
         return True
@@ -50,15 +124,69 @@ class StatsStore:
     def pack(self) -> int:
         """Make one payload of what has been held longest and put it on the outbox. Returns from how many requests."""
         with self._buffer.lease(max_bytes=self._settings.max_stats_payload_bytes) as entries:
-            payload = encode_stats_payload([entry.value for entry in entries], client_computed=True)
-            body, encoding = self._compressor.compress(payload)
-            self._fanout.put(
-                Payload(
-                    path=path,
-                    content_type=content_type,
-                    body=body,
-                    items=sum(entry.items for entry in entries),
-                    encoding=encoding,
-                )
-            )
+            self._put(_bodies(entries), sum(entry.items for entry in entries))
             return len(entries)
+
+    def pack_counted(self, *, everything: bool) -> int:
+        """The same for some of the groups that were counted here; `everything` includes those of open buckets.
+
+        Returns how many groups it was; 0: there are none whose time is over.
+        """
+        if self._concentrator is None:
+            return 0
+        taken = self._concentrator.take(everything=everything, max_bytes=max_groups_bytes)
+        if taken is None:
+            return 0
+        stats, groups = taken
+        try:
+            self._put([encode_client_stats(stats)], groups)
+        except BaseException:
+            # A defect: what was taken is lost, and the account says so.
+            self._account.drop("failed", groups, 0)
+            raise
+        return groups
+
+    def _put(self, bodies: list[bytes], groups: int) -> None:
+        body, encoding = self._compressor.compress(encode_stats_payload(bodies, client_computed=True))
+        self._fanout.put(Payload(path=path, content_type=content_type, body=body, items=groups, encoding=encoding))
+
+
+def _bodies(entries: list[Entry[_Posted]]) -> list[bytes]:
+    """What was posted, requests of one kind merged."""
+    kinds: dict[int, list[bytes]] = {}
+    for entry in entries:
+        kinds.setdefault(entry.value.kind, []).append(entry.value.body)
+    return [body for same in kinds.values() for body in _merge(same)]
+
+
+def _merge(bodies: list[bytes]) -> list[bytes]:
+    if len(bodies) == 1 or sum(map(len, bodies)) > max_merged_bytes:
+        return bodies
+    # Few tracers post twice for one bucket before a flush: what that takes is not for the start of every process.
+    from .merge import merge_stats
+
+    kinds: dict[object, list[ClientStats]] = {}
+    for body in bodies:
+        stats = decode_client_stats(body)
+        kinds.setdefault(_kind(stats), []).append(stats)
+    return [encode_client_stats(same[0] if len(same) == 1 else merge_stats(same)) for same in kinds.values()]
+
+
+def _kind(stats: ClientStats) -> object:
+    """What two requests must agree in to be merged."""
+    return (
+        stats.env,
+        stats.version,
+        stats.lang,
+        stats.tracer_version,
+        stats.runtime_id,
+        stats.agent_aggregation,
+        stats.service,
+        stats.container_id,
+        tuple(stats.tags),
+        stats.git_commit_sha,
+        stats.image_tag,
+        stats.process_tags_hash,
+        stats.process_tags,
+        tuple((bucket.start, bucket.duration, bucket.agent_time_shift) for bucket in stats.stats),
+    )

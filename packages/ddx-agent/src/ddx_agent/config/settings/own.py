@@ -23,6 +23,10 @@ class Own(Section):
         "DDX_SPOOL_BYTES", default=16 * MiB, parser=parse.whole_number(0, 1 << 31),
         about="Most bytes in the spool; 0 turns it off.",
     )  # fmt: skip
+    health_metrics: bool = setting(
+        "DDX_HEALTH_METRICS", default=False, parser=parse.boolean,
+        about="Send what became of everything taken in, as metrics `ddx.items.*` ([what they say](health.md)).",
+    )  # fmt: skip
     accounts_file: str | None = setting(
         "DDX_ACCOUNTS_FILE", default=None, parser=parse.text,
         about="A file to which the final accounts are appended at shutdown, one JSON line.",

@@ -7,6 +7,7 @@ async with open_intake(script={"logs": [503, "reset"]}) as intake:
 """
 
 from .items import (
+    Event,
     Log,
     Metric,
     Origin,
@@ -14,6 +15,7 @@ from .items import (
     ReceivedRequest,
     Repeat,
     Resource,
+    ServiceCheck,
     Span,
     SpanEvent,
     SpanLink,
@@ -45,6 +47,7 @@ from .store import Store, StoreError, StoreLimits
 __all__ = [
     "Action",
     "Answer",
+    "Event",
     "Intake",
     "Log",
     "Metric",
@@ -56,6 +59,7 @@ __all__ = [
     "Script",
     "ScriptChange",
     "ScriptLike",
+    "ServiceCheck",
     "Sketch",
     "Span",
     "SpanEvent",

@@ -247,6 +247,34 @@ class StatsGroup(msgspec.Struct, frozen=True, kw_only=True):
     error: StatsSketch
 
 
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened, as somebody told."""
+
+    request: int
+    source: str
+    title: str
+    text: str
+    timestamp_s: int | None
+    priority: str
+    alert_type: str
+    aggregation_key: str | None
+    host: str | None
+    tags: tuple[str, ...]
+
+
+class ServiceCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """How something was when it was looked at."""
+
+    request: int
+    name: str
+    status: int
+    """0 OK, 1 warning, 2 critical, 3 unknown."""
+    timestamp_s: int | None
+    message: str
+    host: str | None
+    tags: tuple[str, ...]
+
+
 class Raw(msgspec.Struct, frozen=True, kw_only=True):
     """A body of a pass-through kind, its Content-Encoding undone (unless that failed)."""
 
@@ -276,6 +304,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     stats_hits: int
     raw: dict[str, int]
     """Requests by pass-through kind."""
+    events: int = 0
+    service_checks: int = 0
     not_kept: int
     """Items that were counted only, because of the store's limits."""
 

@@ -4,6 +4,7 @@
     GET    /ddx/metrics?name=&tag=&type=                        GET /ddx/totals
     GET    /ddx/spans?name=&trace_id=&service=&resource=        GET /ddx/repeats
     GET    /ddx/stats?name=&service=&resource=                  GET /ddx/raw?kind=&path=
+    GET    /ddx/events?source=&title=                           GET /ddx/checks?name=&status=
     GET    /ddx/script      PUT /ddx/script                     DELETE /ddx
 
 Lists take `limit` (the latest so many, newest last). Ids of spans come also in hex, as JSON readers round big numbers.
@@ -56,6 +57,8 @@ def control_routes(store: Store, script: Script, change_script: Callable[[Script
         "metrics": (store.metrics, {"name": str, "tag": str, "type": str}),
         "spans": (spans, {"name": str, "trace_id": _number, "service": str, "resource": str}),
         "stats": (store.stats, {"name": str, "service": str, "resource": str}),
+        "events": (store.events, {"source": str, "title": str}),
+        "checks": (store.checks, {"name": str, "status": _number}),
         "raw": (store.raw, {"kind": str, "path": str}),
         "requests": (store.requests, {"kind": str, "accepted": _truth, "after": _number}),
     }

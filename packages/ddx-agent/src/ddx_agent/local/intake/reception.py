@@ -16,9 +16,12 @@ from .decode import (
     DecodeError,
     TooLarge,
     count_spans,
+    decode_agent_events,
     decode_body,
+    decode_checks,
     decode_client_stats,
     decode_distribution_points,
+    decode_event,
     decode_logs,
     decode_series_v1,
     decode_series_v2,
@@ -28,7 +31,6 @@ from .decode import (
     decode_traces_v04,
     decode_traces_v05,
 )
-from .decode.documents import read_json
 from .endpoints import Endpoint
 from .items import Metric, Raw, ReceivedRequest, StatsGroup, TracePayload
 from .keys import api_key, bytes_without_key, key_end, key_id, public_headers, public_path, public_query
@@ -199,11 +201,13 @@ def _items(request: Request, endpoint: Endpoint, body: bytes, id: int, *, keep_s
             items = [*decode_stats(body, request=id)]
         case "stats", _:
             items = [*decode_client_stats(body, request=id)]
+        case "events", path:
+            items = [*(decode_event if path == "/api/v1/events" else decode_agent_events)(body, request=id)]
+        case "check_run", _:
+            items = [*decode_checks(body, request=id)]
         case "validate", _:
             items = []
         case kind, _:
-            if kind in ("events", "check_run"):
-                read_json(body, msgspec.Raw)
             kept = bytes_without_key(body, api_key(request))
             items = [Raw(request=id, kind=kind, path=request.path, content_type=content_type, body=kept)]
     return items, len(items)

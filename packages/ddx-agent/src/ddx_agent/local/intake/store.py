@@ -16,13 +16,13 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from .items import Log, Metric, Raw, ReceivedRequest, Repeat, Span, StatsGroup, Totals
+from .items import Event, Log, Metric, Raw, ReceivedRequest, Repeat, ServiceCheck, Span, StatsGroup, Totals
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-Item = Log | Metric | Span | StatsGroup | Raw
+Item = Log | Metric | Span | StatsGroup | Event | ServiceCheck | Raw
 
-format_version: Final = 1
+format_version: Final = 2
 
 _mask64 = (1 << 64) - 1
 
@@ -40,6 +40,8 @@ CREATE TABLE spans (
     name TEXT, service TEXT, resource TEXT, item TEXT);
 CREATE TABLE stats (
     id INTEGER PRIMARY KEY, request INTEGER, name TEXT, service TEXT, resource TEXT, hits INTEGER, item TEXT);
+CREATE TABLE events (id INTEGER PRIMARY KEY, request INTEGER, source TEXT, title TEXT, item TEXT);
+CREATE TABLE checks (id INTEGER PRIMARY KEY, request INTEGER, name TEXT, status INTEGER, item TEXT);
 CREATE TABLE raw (
     id INTEGER PRIMARY KEY, request INTEGER, kind TEXT, path TEXT, content_type TEXT, body BLOB);
 CREATE INDEX logs_by_request_id ON logs (request_id);
@@ -47,9 +49,9 @@ CREATE INDEX spans_by_trace ON spans (trace_id, span_id);
 CREATE INDEX metrics_by_name ON metrics (name);
 """
 
-_tables = ("requests", "logs", "metrics", "spans", "stats", "raw")
+_tables = ("requests", "logs", "metrics", "spans", "stats", "events", "checks", "raw")
 
-signal_kinds: Final = ("logs", "series", "distribution_points", "sketches", "traces", "stats")
+signal_kinds: Final = ("logs", "series", "distribution_points", "sketches", "traces", "stats", "events", "check_run")
 """Kinds whose bodies are decoded into items; all others are kept raw."""
 
 
@@ -237,6 +239,20 @@ class Store:
         where.equal("resource", resource)
         return self._select("stats", StatsGroup, where, limit)
 
+    def events(self, *, source: str | None = None, title: str | None = None, limit: int | None = None) -> list[Event]:
+        where = _Where()
+        where.equal("source", source)
+        where.equal("title", title)
+        return self._select("events", Event, where, limit)
+
+    def checks(
+        self, *, name: str | None = None, status: int | None = None, limit: int | None = None
+    ) -> list[ServiceCheck]:
+        where = _Where()
+        where.equal("name", name)
+        where.equal("status", status)
+        return self._select("checks", ServiceCheck, where, limit)
+
     def raw(self, *, kind: str | None = None, path: str | None = None, limit: int | None = None) -> list[Raw]:
         where = _Where()
         where.equal("kind", kind)
@@ -275,6 +291,8 @@ class Store:
             spans=items.get("traces", 0),
             stats_groups=items.get("stats", 0),
             stats_hits=samples.get("stats", 0),
+            events=items.get("events", 0),
+            service_checks=items.get("check_run", 0),
             raw=raw,
             not_kept=not_kept,
         )
@@ -344,6 +362,8 @@ _inserts: dict[type[Item], tuple[str, str]] = {
     Metric: ("metrics", "INSERT INTO metrics VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"),
     Span: ("spans", "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"),
     StatsGroup: ("stats", "INSERT INTO stats VALUES (NULL, ?, ?, ?, ?, ?, ?)"),
+    Event: ("events", "INSERT INTO events VALUES (NULL, ?, ?, ?, ?)"),
+    ServiceCheck: ("checks", "INSERT INTO checks VALUES (NULL, ?, ?, ?, ?)"),
     Raw: ("raw", "INSERT INTO raw VALUES (NULL, ?, ?, ?, ?, ?)"),
 }
 
@@ -361,6 +381,10 @@ def _row(item: Item) -> tuple[Any, ...]:
             return item.request, *ids, item.name, item.service, item.resource, _encode(item)
         case StatsGroup():
             return item.request, item.name, item.service, item.resource, item.hits, _encode(item)
+        case Event():
+            return item.request, item.source, item.title, _encode(item)
+        case ServiceCheck():
+            return item.request, item.name, item.status, _encode(item)
         case Raw():
             return item.request, item.kind, item.path, item.content_type, item.body
 

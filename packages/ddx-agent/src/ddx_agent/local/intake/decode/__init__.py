@@ -2,6 +2,7 @@
 
 from .body import decode_body
 from .errors import DecodeError, TooLarge
+from .events import decode_agent_events, decode_checks, decode_event
 from .logs import decode_logs
 from .metrics import decode_distribution_points, decode_series_v1, decode_series_v2, decode_sketches
 from .stats import decode_client_stats, decode_stats
@@ -12,9 +13,12 @@ __all__ = [
     "DecodeError",
     "TooLarge",
     "count_spans",
+    "decode_agent_events",
     "decode_body",
+    "decode_checks",
     "decode_client_stats",
     "decode_distribution_points",
+    "decode_event",
     "decode_logs",
     "decode_series_v1",
     "decode_series_v2",

@@ -1,6 +1,6 @@
-"""One pattern at work on lines, with RE2 underneath. Pure.
+"""One pattern at work on texts, with RE2 underneath. Pure.
 
-Imported only where there are rules. Texts are UTF-8 here: that is what the engine reads.
+Texts are UTF-8 here: that is what the engine reads.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any, Protocol
 import re2  # pyright: ignore[reportMissingTypeStubs]
 
 from .dialect import parse_placeholder, to_re2
-from .encode import truncation_marker
 
 max_searched = 512 << 20
-"""Bytes that the searches for all matches of one line may have to look at, at most. Each is linear in the line, so very many
-that look far ahead would be quadratic: past this the line ends, with a marker, after the match at hand. Lines below 20 kB never
+"""Bytes that the searches for all matches in one text may have to look at, at most. Each is linear in the text, so very many
+that look far ahead would be quadratic: past this the text ends, with a marker, after the match at hand. Texts below 20 kB never
 come here, one of 256 KiB after some 2,000 matches at least."""
 
 
@@ -35,9 +34,13 @@ class _Pattern(Protocol):
 
 
 class Matcher:
-    """Raises ValueError, which does not quote the pattern, when there is no such pattern."""
+    """Raises ValueError, which does not quote the pattern, when there is no such pattern.
 
-    def __init__(self, pattern: str, placeholder: str = "") -> None:
+    `cut_marker` is what a text ends with after which too much would have had to be searched.
+    """
+
+    def __init__(self, pattern: str, placeholder: str = "", *, cut_marker: bytes = b"...") -> None:
+        self._cut_marker = cut_marker
         self._pattern = _compile(pattern, captures=True)
         self._parts = parse_placeholder(placeholder, self._pattern.groupindex, self._pattern.groups)
         if not any(isinstance(part, int) and part > 0 for part in self._parts):
@@ -46,6 +49,12 @@ class Matcher:
 
     def matches(self, text: bytes) -> bool:
         return self._pattern.search(text) is not None
+
+    def replace(self, text: str) -> str:
+        """`text` itself when nothing matches."""
+        raw = text.encode("utf-8", "replace")
+        masked = self.mask(raw)
+        return text if masked is raw else masked.decode("utf-8", "replace")
 
     def mask(self, text: bytes) -> bytes:
         """`text` itself when nothing matches."""
@@ -62,7 +71,7 @@ class Matcher:
             at = last = end
             searched += len(text) - end
             if searched > max_searched:
-                return b"".join([*pieces, truncation_marker])
+                return b"".join([*pieces, self._cut_marker])
         if last < 0:
             return text
         pieces.append(text[at:])

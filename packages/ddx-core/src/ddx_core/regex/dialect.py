@@ -1,4 +1,4 @@
-"""The two small languages of processing rules, patterns and placeholders, brought to RE2's terms. Pure.
+"""The two small languages of users' rules, patterns and placeholders, brought to RE2's terms. Pure.
 
 Users write Go's regular expressions, as the documentation tells them, and the vendor's extension reads them with Rust's
 `regex`: a near relation. Rules: what both take means here what it means there (`\\d`, `\\w` and `\\s` know Unicode, `(?x)`

@@ -1,0 +1,157 @@
+"""The receiver of Unix stream sockets: connections with frames, each frame like a datagram.
+
+Rules of this file:
+- Nothing is awaited between the socket and the aggregator; `drain` reads the same connections between two reads of a task.
+- Connections and frames are bounded: one too many is closed at once, a frame too large ends its connection.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Final
+
+import trio
+
+from ddx_core import log
+
+from ..settings import Reading
+from .framing import Frames, FrameTooLarge
+from .server import CountCut, TakeDatagrams
+
+max_connections: Final = 128
+_read_bytes: Final = 65_536
+_drain_reads: Final = 64
+_pause_after_trouble_s: Final = 0.1
+
+
+class StreamReceiver:
+    """Hands the frames of all connections to `take`. The listening socket, not blocking, stays its owner's to close."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        take: TakeDatagrams,
+        *,
+        count_cut: CountCut,
+        reading: Reading | None = None,
+        max_connections: int = max_connections,
+    ) -> None:
+        self._listener = listener
+        self._take = take
+        self._count_cut = count_cut
+        self._max_frame = (reading or Reading()).max_bytes
+        self._max_connections = max_connections
+        self._connections: set[_Connection] = set()
+        self._accepted: list[_Connection] = []
+        self._came = trio.Event()
+
+    async def serve(self) -> None:
+        """Receive until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._accept_all)
+                while True:
+                    await self._came.wait()
+                    self._came = trio.Event()
+                    while self._accepted:
+                        nursery.start_soon(self._serve_one, self._accepted.pop())
+        finally:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._accepted.clear()
+
+    def drain(self) -> None:
+        """Take in what already lies in the sockets, within a bound for each."""
+        self._accept()
+        for connection in self._connections:
+            for _ in range(_drain_reads):
+                if not connection.read():
+                    break
+
+    async def _accept_all(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._listener)
+            if not self._accept():
+                await trio.sleep(_pause_after_trouble_s)
+
+    def _accept(self) -> bool:
+        """Accept who waits. False: it cannot be done now."""
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                # Out of descriptors, or the client is gone already: those that are there go on.
+                log.warning("dogstatsd_connection_refused", error=error)
+                return False
+            if len(self._connections) >= self._max_connections:
+                log.warning("dogstatsd_connection_refused", connections=len(self._connections))
+                sock.close()
+                continue
+            sock.setblocking(False)
+            connection = _Connection(sock, self._take, self._count_cut, self._max_frame)
+            self._connections.add(connection)
+            self._accepted.append(connection)
+            self._came.set()
+
+    async def _serve_one(self, connection: _Connection) -> None:
+        try:
+            while not connection.is_over:
+                await trio.lowlevel.wait_readable(connection.sock)
+                connection.read()
+        finally:
+            connection.close()
+            self._connections.discard(connection)
+
+
+class _Connection:
+    """One client. After `is_over` nothing more is read."""
+
+    __slots__ = ("_count_cut", "_frames", "_take", "is_over", "sock")
+
+    def __init__(self, sock: socket.socket, take: TakeDatagrams, count_cut: CountCut, max_frame: int) -> None:
+        self.sock = sock
+        self.is_over = False
+        self._take = take
+        self._count_cut = count_cut
+        self._frames = Frames(max_bytes=max_frame)
+
+    def read(self) -> bool:
+        """Take in what one read brings. False: there is nothing more for now."""
+        if self.is_over:
+            return False
+        try:
+            data = self.sock.recv(_read_bytes)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._end()
+            return False
+        try:
+            frames = self._frames.feed(data)
+        except FrameTooLarge as error:
+            log.warning("dogstatsd_frame_too_large", error=error)
+            self._count_cut("frame_too_large", 0)
+            frames = error.before
+            self._end()
+        if frames:
+            self._take(frames)
+        return not self.is_over
+
+    def _end(self) -> None:
+        if self._frames.waiting:
+            self._count_cut("truncated", self._frames.waiting)
+        self.is_over = True
+        with suppress(OSError):
+            # Wakes the task that waits for this socket, should the client hold it open.
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        if not self.is_over:
+            self._end()
+        self.sock.close()

@@ -1,0 +1,7 @@
+"""Events and service checks: what DogStatsD clients send besides metrics, parsed, held and encoded."""
+
+from .event import Event, ServiceCheck
+from .outbox import EventOutbox
+from .parse import parse_event, parse_service_check
+
+__all__ = ["Event", "EventOutbox", "ServiceCheck", "parse_event", "parse_service_check"]

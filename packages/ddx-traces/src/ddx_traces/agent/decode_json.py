@@ -1,0 +1,78 @@
+"""v0.3 and v0.4 traces as JSON: the same arrays and maps, from tracers without MessagePack. Pure.
+
+The same rule as for MessagePack: what is wrong inside a span costs that span. Few tracers send JSON, so a span is simply
+written anew as MessagePack and goes the common way.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from ddx_core.errors import MalformedInput
+
+from ..wire import ReadSpans, TracePart, describe, free_elements, is_dense, max_part_bytes, undecodable
+from .body import BodyTooLarge
+from .decode_v04 import read_spans
+
+max_json_bytes: Final = 10 << 20
+# JSON does not announce how many values an array has, but there is a comma before each but the first. No field of a span
+# takes fewer bytes than this.
+bytes_per_comma: Final = 6
+
+_traces = msgspec.json.Decoder(list[list[Raw]] | None)
+_nil: Final = Raw(b"\xc0")
+
+
+def looks_like_json(body: bytes) -> bool:
+    """No MessagePack array begins with any of these bytes."""
+    return body[:64].lstrip()[:1] == b"["
+
+
+def decode_json(body: bytes) -> Iterator[TracePart]:
+    """The traces of a request, decoded as they are iterated over. Raises MalformedInput at once or not at all."""
+    if len(body) > max_json_bytes:
+        raise BodyTooLarge(f"{len(body)} bytes of JSON: more than {max_json_bytes} are taken as MessagePack only")
+    if body.count(b",") > free_elements + len(body) // bytes_per_comma:
+        raise MalformedInput("more values than traces of this size can have")
+    try:
+        traces = _traces.decode(body)
+    except undecodable as error:
+        raise MalformedInput(f"JSON: {describe(error)}") from error
+    return _read(traces or [])
+
+
+def _read(traces: list[list[Raw]]) -> Iterator[TracePart]:
+    for trace in traces:
+        part: list[Raw] = []
+        size = 0
+        continues = False
+        for element in trace:
+            size += len(memoryview(element))
+            part.append(_transcoded(element))
+            if size >= max_part_bytes:
+                yield TracePart(read_spans(part), size, continues=continues)
+                part, size, continues = [], 0, True
+        yield TracePart(read_spans(part) if part else ReadSpans([]), size, continues=continues)
+
+
+def _transcoded(element: Raw) -> Raw:
+    """nil, which no decoder takes for a span, where MessagePack cannot say the same."""
+    try:
+        try:
+            span: Any = msgspec.json.decode(element)
+        except UnicodeDecodeError:
+            span = msgspec.json.decode(bytes(element).decode("utf-8", "replace"))
+        binaries: Any = span.get("meta_struct")
+        if binaries:
+            span["meta_struct"] = {
+                key: binascii.a2b_base64(value, strict_mode=True) for key, value in binaries.items()
+            }
+        encoded = Raw(msgspec.msgpack.encode(span))
+    except (*undecodable, TypeError, AttributeError, binascii.Error):
+        return _nil
+    return _nil if is_dense(encoded) else encoded

@@ -1,0 +1,338 @@
+"""What is inside a v1.0 span: strings by number, typed attributes, links, events. Pure.
+
+Rule of this file: values are read in the order of the bytes, or strings would get the wrong numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from ddx_core.errors import MalformedInput
+
+from ..span import ArrayValue, AttributeValue, ScalarValue, Span, SpanEvent, SpanLink
+from .lenient import duration, start, unsigned, whole
+
+free_strings: Final = 65_536
+# As for the dictionary of v0.5: what is written once is seldom shorter than this together with what refers to it.
+bytes_per_string: Final = 16
+
+_kinds: Final = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+_string, _bool, _double, _int, _bytes, _array, _map = range(1, 8)
+
+Attributes = list[tuple[str, int, Any]]
+"""Key, type, value; an array's value is a list of (type, value), a map's is again attributes."""
+
+
+# A microsecond each; tracers write nothing that has to be skipped.
+max_skipped: Final = 131_072
+
+
+class Strings:
+    """The strings of a request so far, by number. 0 is the empty one.
+
+    Strings of what is skipped have numbers too, and looking for them is slow. So there is an end to it: once too much had to
+    be skipped no number can be relied on, and nothing that comes after can be read.
+    """
+
+    __slots__ = ("_most", "_seen", "_skippable", "by_number")
+
+    def __init__(self, size: int) -> None:
+        """`size` of the request, in bytes, bounds how many there may be."""
+        self._most = free_strings + size // bytes_per_string
+        self._skippable = max_skipped
+        self.by_number = [""]
+        self._seen = {""}
+
+    def copy(self) -> Strings:
+        other = Strings(0)
+        other._most = self._most
+        other._skippable = self._skippable
+        other.by_number = self.by_number.copy()
+        other._seen = self._seen.copy()
+        return other
+
+    @property
+    def are_lost(self) -> bool:
+        return self._skippable < 0
+
+    def text(self, value: object) -> str:
+        """The string that stands here, in full or by number."""
+        if self._skippable < 0:
+            raise TooManyStrings(_lost)
+        if type(value) is int and value >= 0:
+            try:
+                return self.by_number[value]
+            except IndexError:
+                raise MalformedInput(f"string {value} of {len(self.by_number)}") from None
+        if type(value) is str:
+            if value not in self._seen:
+                self._add(value)
+            return value
+        if value is None:
+            return ""
+        raise MalformedInput(f"a string is expected, not {type(value).__name__}")
+
+    def skip(self, values: Iterable[str | None]) -> None:
+        """Number the strings of something that is not read. Raises TooManyStrings when it was too much in all."""
+        for each in values:
+            self._skippable -= 1
+            if self._skippable < 0:
+                raise TooManyStrings(_lost)
+            if each is not None and each not in self._seen:
+                self._add(each)
+
+    def count(self) -> int:
+        return len(self.by_number)
+
+    def forget(self, count: int) -> None:
+        """Go back to as many as there were."""
+        for each in self.by_number[count:]:
+            self._seen.discard(each)
+        del self.by_number[count:]
+
+    def _add(self, value: str) -> None:
+        if len(self.by_number) >= self._most:
+            self._skippable = -1
+            raise TooManyStrings(f"more than {self._most} strings")
+        self.by_number.append(value)
+        self._seen.add(value)
+
+
+_lost: Final = f"more than {max_skipped} values that are of no use"
+
+
+class TooManyStrings(MalformedInput):
+    """What comes after these cannot be read."""
+
+
+def read_span(value: dict[Any, Any], strings: Strings, trace_id: int) -> Span:
+    """`value` as decoded, its keys in the order of the bytes. Raises MalformedInput."""
+    span = Span(trace_id=trace_id, span_id=0)
+    meta, metrics = span.meta, span.metrics
+    text = strings.text
+    fields: dict[str, str] = {}
+    for key, each in value.items():
+        match key:
+            case 1:
+                span.service = text(each)
+            case 2:
+                span.name = text(each)
+            case 3:
+                span.resource = text(each)
+            case 4:
+                span.span_id = unsigned(each)
+            case 5:
+                span.parent_id = unsigned(each)
+            case 6:
+                span.start = start(each)
+            case 7:
+                span.duration = duration(each)
+            case 8:
+                span.error = whole(each, -(2**31), 2**31 - 1)
+            case 9:
+                _spread(each, strings, span)
+            case 10:
+                span.type = text(each)
+            case 11:
+                span.span_links = [_link(link, strings) for link in _listed(each)] or None
+            case 12:
+                span.span_events = [_event(event, strings) for event in _listed(each)] or None
+            case 13:
+                fields["env"] = text(each)
+            case 14:
+                fields["version"] = text(each)
+            case 15:
+                fields["component"] = text(each)
+            case 16:
+                fields["span.kind"] = _kinds.get(whole(each, 0, 2**32 - 1), "internal")
+            case _:
+                strings.skip(_texts_in(each))
+    for name, content in fields.items():
+        if content:
+            meta[name] = content
+            metrics.pop(name, None)
+    return span
+
+
+def read_attributes(value: Any, strings: Strings) -> Attributes:
+    """An attribute list. Raises MalformedInput."""
+    flat = _listed(value)
+    if len(flat) % 3:
+        raise MalformedInput(f"attributes come in threes, not {len(flat)}")
+    found: Attributes = []
+    for index in range(0, len(flat), 3):
+        key = strings.text(flat[index])
+        kind = flat[index + 1]
+        found.append((key, kind, _value(kind, flat[index + 2], strings)))
+    return found
+
+
+def sort_attributes(attributes: Attributes) -> tuple[dict[str, str], dict[str, float], dict[str, bytes]]:
+    """As the older forms have them: text, numbers, bytes."""
+    span = Span(trace_id=0, span_id=0)
+    for key, kind, value in attributes:
+        _put(span, key, kind, value)
+    return span.meta, span.metrics, span.meta_struct or {}
+
+
+def _spread(value: Any, strings: Strings, span: Span) -> None:
+    flat = _listed(value)
+    if len(flat) % 3:
+        raise MalformedInput(f"attributes come in threes, not {len(flat)}")
+    text = strings.text
+    meta, metrics = span.meta, span.metrics
+    by_number = strings.by_number
+    known = len(by_number)
+    values = iter(flat)
+    for number, kind, each in zip(values, values, values, strict=True):
+        # Nearly all keys and texts were there before, nearly all attributes are one of these two, and nearly none comes twice.
+        key = by_number[number] if type(number) is int and 0 <= number < known else text(number)
+        if kind == _string and key not in metrics:
+            meta[key] = by_number[each] if type(each) is int and 0 <= each < known else text(each)
+        elif kind == _double and type(each) is float and key not in meta:
+            metrics[key] = each
+        else:
+            _put(span, key, kind, _value(kind, each, strings))
+
+
+def _put(span: Span, key: str, kind: int, value: Any) -> None:
+    """The last of several attributes with one key stands, whatever their types."""
+    span.meta.pop(key, None)
+    span.metrics.pop(key, None)
+    if span.meta_struct is not None:
+        span.meta_struct.pop(key, None)
+    if kind == _string:
+        span.meta[key] = value
+    elif kind in (_bool, _double, _int):
+        span.metrics[key] = float(value)
+    elif kind == _bytes:
+        span.meta_struct = {**(span.meta_struct or {}), key: value}
+    else:
+        # The older forms have no place for arrays and maps among a span's tags, but as text.
+        span.meta[key] = _as_text(kind, value)
+
+
+def _value(kind: Any, value: Any, strings: Strings) -> Any:
+    match kind:
+        case 1:
+            return strings.text(value)
+        case 2 if type(value) is bool:
+            return value
+        case 3 if type(value) in (float, int):
+            return float(value)
+        case 4 if type(value) is int and -(2**63) <= value < 2**63:
+            return value
+        case 5 if type(value) is bytes:
+            return value
+        case 6:
+            flat = _listed(value)
+            if len(flat) % 2:
+                raise MalformedInput(f"an array's values come in pairs, not {len(flat)}")
+            return [(flat[at], _value(flat[at], flat[at + 1], strings)) for at in range(0, len(flat), 2)]
+        case 7:
+            return read_attributes(value, strings)
+        case _:
+            raise MalformedInput(f"{type(value).__name__} as an attribute of type {kind!r}")
+
+
+def _plain(kind: int, value: Any) -> Any:
+    if kind == _array:
+        return [_plain(inner, each) for inner, each in value]
+    if kind == _map:
+        return {key: _plain(inner, each) for key, inner, each in value}
+    return value
+
+
+def _as_text(kind: int, value: Any) -> str:
+    return value if kind == _string else msgspec.json.encode(_plain(kind, value)).decode()
+
+
+def _link(value: Any, strings: Strings) -> SpanLink:
+    upper = lower = span_id = flags = 0
+    attributes: dict[str, str] = {}
+    tracestate = ""
+    for key, each in _entries(value, "a link"):
+        match key:
+            case 1 if type(each) is bytes and len(each) == 16:
+                upper, lower = int.from_bytes(each[:8], "big"), int.from_bytes(each[8:], "big")
+            case 2:
+                span_id = unsigned(each)
+            case 3:
+                attributes = {name: _as_text(kind, inner) for name, kind, inner in read_attributes(each, strings)}
+            case 4:
+                tracestate = strings.text(each)
+            case 5:
+                flags = whole(each, 0, 2**32 - 1)
+            case _:
+                strings.skip(_texts_in(each))
+    return SpanLink(
+        trace_id=lower, trace_id_high=upper, span_id=span_id, attributes=attributes, tracestate=tracestate, flags=flags
+    )
+
+
+def _event(value: Any, strings: Strings) -> SpanEvent:
+    time = 0
+    name = ""
+    attributes: dict[str, AttributeValue] = {}
+    for key, each in _entries(value, "an event"):
+        match key:
+            case 1:
+                time = unsigned(each)
+            case 2:
+                name = strings.text(each)
+            case 3:
+                attributes = {key: _event_value(kind, inner) for key, kind, inner in read_attributes(each, strings)}
+            case _:
+                strings.skip(_texts_in(each))
+    return SpanEvent(time_unix_nano=time, name=name, attributes=attributes)
+
+
+def _event_value(kind: int, value: Any) -> AttributeValue:
+    if kind == _array:
+        return AttributeValue(type=4, array_value=ArrayValue(values=[_scalar(inner, each) for inner, each in value]))
+    return _made(AttributeValue, kind, value)
+
+
+def _scalar(kind: int, value: Any) -> ScalarValue:
+    return _made(ScalarValue, kind, value)
+
+
+def _made(make: Callable[..., Any], kind: int, value: Any) -> Any:
+    match kind:
+        case 2:
+            return make(type=1, bool_value=value)
+        case 4:
+            return make(type=2, int_value=value)
+        case 3:
+            return make(type=3, double_value=value)
+        case _:
+            return make(string_value=_as_text(kind, value))
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if type(value) is not list:
+        raise MalformedInput(f"an array is expected, not {type(value).__name__}")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _entries(value: Any, what: str) -> Iterable[tuple[Any, Any]]:
+    if type(value) is not dict:
+        raise MalformedInput(f"{what} is a map, not {type(value).__name__}")
+    return value.items()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+
+
+def _texts_in(value: Any) -> Iterable[str | None]:
+    """As `all_strings` has them."""
+    yield value if type(value) is str else None
+    if type(value) is list:
+        for each in value:  # pyright: ignore[reportUnknownVariableType]
+            yield from _texts_in(each)
+    elif type(value) is dict:
+        for key, each in value.items():  # pyright: ignore[reportUnknownVariableType]
+            yield from _texts_in(key)
+            yield from _texts_in(each)

@@ -1,0 +1,72 @@
+"""What stage 0 binds, as the environment says."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.processes import free_port, minimal_environment
+
+script = """
+import json, socket, sys
+from ddx_agent.bootstrap import Boot, bind_all
+boot = Boot()
+bind_all(boot)
+statsd = boot.sockets.get("dogstatsd")
+found = None if statsd is None else [*statsd.getsockname()[:2], statsd.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)]
+print(json.dumps([found, boot.troubles]))
+"""
+
+
+def bound(**settings: str) -> tuple[tuple[str, int, int] | None, list[str]]:
+    """Address, port and receive buffer of the DogStatsD socket; what was in the way."""
+    others = {name: str(free_port()) for name in ("DDX_LIFECYCLE_PORT", "DD_APM_RECEIVER_PORT", "DDX_TELEMETRY_PORT")}
+    environment = minimal_environment(**{**others, **settings})
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    found, troubles = json.loads(done.stdout)
+    return found, troubles
+
+
+def test_dogstatsd_is_bound_to_loopback_with_a_large_buffer() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    found, troubles = bound(DD_DOGSTATSD_PORT=str(port))
+    assert found is not None
+    assert found[:2] == ["127.0.0.1", port]
+    assert troubles == []
+    smaller, _ = bound(DD_DOGSTATSD_PORT=str(port), DD_DOGSTATSD_SO_RCVBUF="70000")
+    assert smaller is not None
+    assert 70_000 <= smaller[2] <= 140_000
+    assert found[2] >= smaller[2]
+    for bad in ("0", "many", "-1"):
+        assert bound(DD_DOGSTATSD_PORT=str(port), DD_DOGSTATSD_SO_RCVBUF=bad)[0] == found
+
+
+@pytest.mark.parametrize("off", [{"DD_DOGSTATSD_PORT": "0"}, {"DD_USE_DOGSTATSD": "False"}])
+def test_it_can_be_switched_off(off: dict[str, str]) -> None:
+    assert bound(**off) == (None, [])
+
+
+def test_it_can_be_bound_to_other_addresses() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    everywhere, _ = bound(DD_DOGSTATSD_PORT=str(port), DD_DOGSTATSD_NON_LOCAL_TRAFFIC="true")
+    assert everywhere is not None
+    assert everywhere[0] == "0.0.0.0"
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    v6, troubles = bound(DD_DOGSTATSD_PORT=str(port), DDX_DOGSTATSD_HOST="::1")
+    if troubles:
+        pytest.skip("no IPv6 here")
+    assert v6 is not None
+    assert v6[0] == "::1"
+
+
+def test_a_port_that_is_taken_is_told_and_costs_that_port_alone() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(("127.0.0.1", 0))
+        found, (trouble,) = bound(DD_DOGSTATSD_PORT=str(holder.getsockname()[1]))
+    assert found is None
+    assert "(dogstatsd) cannot be bound" in trouble

@@ -1,0 +1,180 @@
+"""Unix sockets: datagrams and streams, from the real client and from raw sockets, well-behaved and not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+from datadog.dogstatsd.base import DogStatsd
+
+from ddx_core.pipeline import FlushKind, start_contained
+from ddx_metrics.dogstatsd.stream import StreamReceiver
+from ddx_metrics.settings import Reading
+from ddx_metrics.unix_sockets import (
+    bind_datagram_socket,
+    bind_stream_socket,
+    close_and_unlink,
+    receive_datagrams,
+    receive_streams,
+)
+
+from .support import Rig
+from .test_framing import framed
+
+reading = Reading()
+
+
+@pytest.mark.parametrize("scheme", ["unix", "unixstream"])
+async def test_what_the_datadog_client_sends_arrives(tmp_path: Path, scheme: str) -> None:
+    path = str(tmp_path / "statsd.sock")
+    rig = Rig()
+    is_stream = scheme == "unixstream"
+    sock = bind_stream_socket(path) if is_stream else bind_datagram_socket(path)
+    (receive_streams if is_stream else receive_datagrams)(rig.pipeline, sock, reading)
+    async with trio.open_nursery() as nursery:
+        await start_contained(nursery, rig.pipeline)
+        client = DogStatsd(socket_path=f"{scheme}://{path}", disable_telemetry=True, disable_buffering=False)
+        for number in range(500):
+            client.increment(f"hits.{number % 3}", tags=["a:b"])
+        client.event("title", "text")
+        client.flush()
+        await rig.pipeline.flush(FlushKind.FINAL)
+        client.stop()
+        client.close_socket()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    close_and_unlink(sock)
+    assert sorted(metric.value or 0 for metric in rig.delivered) == [166, 167, 167]
+    assert rig.account.snapshot().delivered.items == 501
+    assert rig.dropped == {}
+    rig.check()
+
+
+def test_anybody_may_send_and_a_dead_name_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    for bind in (bind_datagram_socket, bind_stream_socket):
+        first = bind(str(path))
+        assert path.stat().st_mode & 0o777 == 0o722
+        with pytest.raises(OSError, match="in use"):
+            bind(str(path))
+        first.close()  # as when its process dies: the name stays
+        second = bind(f"unix://{path}")
+        close_and_unlink(second)
+        assert not path.exists()
+
+
+def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("precious")
+    for bind, name in (
+        (bind_datagram_socket, str(path)),
+        (bind_stream_socket, str(tmp_path / "no" / "such" / "folder")),
+        (bind_datagram_socket, "x" * 200),
+    ):
+        with pytest.raises(OSError):
+            bind(name)
+    assert path.read_text() == "precious"
+
+
+class Stream:
+    """A stream receiver on its own, and what it took."""
+
+    def __init__(self, path: Path, **options: int) -> None:
+        self.path = str(path)
+        self.listener = bind_stream_socket(self.path)
+        self.taken: list[bytes] = []
+        self.cut: list[tuple[str, int]] = []
+        self.receiver = StreamReceiver(
+            self.listener,
+            self.taken.extend,
+            count_cut=lambda reason, size: self.cut.append((reason, size)),
+            reading=Reading(max_bytes=20),
+            **options,
+        )
+
+    def connect(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.connect(self.path)
+        return sock
+
+
+async def served(stream: Stream, act: Callable[[trio.Nursery], None]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream.receiver.serve)
+        await trio.testing.wait_all_tasks_blocked()
+        act(nursery)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+    stream.listener.close()
+
+
+async def test_a_connection_that_ends_within_a_frame_is_counted(tmp_path: Path) -> None:
+    stream = Stream(tmp_path / "s")
+
+    def act(_: trio.Nursery) -> None:
+        with closing(stream.connect()) as client:
+            client.sendall(framed(b"m:1|c") + framed(b"n:1|c")[:6])
+
+    await served(stream, act)
+    assert stream.taken == [b"m:1|c"]
+    assert stream.cut == [("truncated", 6)]
+
+
+async def test_a_frame_too_large_ends_its_connection_and_no_other(tmp_path: Path) -> None:
+    stream = Stream(tmp_path / "s")
+    with closing(stream.connect()) as bad, closing(stream.connect()) as good:
+
+        def act(_: trio.Nursery) -> None:
+            bad.sendall(framed(b"m:1|c", b"x" * 21, b"lost:1|c"))
+            good.sendall(framed(b"n:1|c"))
+
+        await served(stream, act)
+        assert bad.recv(1) == b""
+    assert sorted(stream.taken) == [b"m:1|c", b"n:1|c"]
+    assert stream.cut == [("frame_too_large", 0)]
+
+
+async def test_no_more_connections_than_allowed(tmp_path: Path) -> None:
+    stream = Stream(tmp_path / "s", max_connections=2)
+    clients = [stream.connect() for _ in range(3)]
+
+    def act(_: trio.Nursery) -> None:
+        for client in clients[:2]:
+            client.sendall(framed(b"m:1|c"))
+
+    await served(stream, act)
+    clients[2].setblocking(False)
+    assert clients[2].recv(1) == b""
+    assert stream.taken == [b"m:1|c"] * 2
+    for client in clients:
+        client.close()
+
+
+def test_a_flush_takes_what_lies_in_connections_that_nobody_has_accepted_yet(tmp_path: Path) -> None:
+    stream = Stream(tmp_path / "s")
+    with closing(stream.connect()) as client:
+        client.sendall(framed(b"m:1|c", b"n:1|c"))
+        stream.receiver.drain()
+        assert stream.taken == [b"m:1|c", b"n:1|c"]
+        for connection in stream.receiver._connections:  # pyright: ignore[reportPrivateUsage] (nobody serves here)
+            connection.close()
+    stream.listener.close()
+
+
+async def test_a_unix_datagram_above_the_limit_gives_its_whole_lines(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    rig = Rig()
+    sock = bind_datagram_socket(path)
+    receive_datagrams(rig.pipeline, sock, Reading(max_bytes=1000))
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as client:
+        client.sendto(b"m:1|c\n" * 200, path)
+        client.sendto(b"n:1|c", path)
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    rig.check()
+    assert {metric.name: metric.value for metric in rig.delivered} == {"m": 166, "n": 1}
+    assert rig.dropped == {"truncated": 1}
+    close_and_unlink(sock)
