@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from math import isfinite
 from time import perf_counter
 from typing import Final, Protocol
@@ -31,6 +32,7 @@ from .encode import Encoder
 from .events import EventOutbox
 from .sample import MetricType, Sample
 from .settings import MetricsSettings
+from .split import split_payload
 
 __all__ = ["MetricsPipeline", "MetricsSettings"]
 
@@ -65,6 +67,7 @@ class MetricsPipeline:
     ) -> None:
         self._account = account
         self._fanout = fanout
+        fanout.split_with(partial(split_payload, compressor=compressor))
         self._now_ns = now_ns
         self._aggregator = Aggregator(
             account,

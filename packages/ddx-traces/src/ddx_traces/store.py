@@ -7,6 +7,7 @@ else's turn comes; `pack` moves spans from the buffer to the outbox in one step.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from ddx_core.buffer import BoundedBuffer, WhenFull
@@ -16,8 +17,8 @@ from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 
 from .encode import EncodedChunk, PayloadDefaults, encode_agent_payload, encode_chunks, request_headers
-from .observer import ChunkObserver
 from .obfuscate import Obfuscator
+from .observer import ChunkObserver
 from .process import (
     Normalizer,
     OwnCalls,
@@ -32,6 +33,7 @@ from .sampling import keep_sampled
 from .settings import TracesSettings
 from .span import Span, TraceChunk, TracerPayload, priority_unset
 from .span_encoder import SpanEncoder
+from .split import split_traces
 from .wire import max_span_bytes
 
 path: Final = "/api/v0.2/traces"
@@ -64,6 +66,7 @@ class TraceStore:
         self._settings = settings
         self._account = account
         self._fanout = fanout
+        fanout.split_with(partial(split_traces, compressor=compressor))
         self._compressor = compressor
         self._observers = tuple(observers)
         self._count = count

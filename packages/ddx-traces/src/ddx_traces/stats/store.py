@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from ddx_core.stats import Account
 
 from ..settings import TracesSettings
 from ..span import Span, TracerPayload
+from ..split import split_stats
 from .payload import ClientStats, acceptable_start, decode_client_stats, encode_client_stats, encode_stats_payload
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class StatsStore:
             )
         # The stats intake is told gzip, at the fastest level, by all of the vendor's agents.
         self._compressor = Compressor(Coding.GZIP, 1)
+        fanout.split_with(partial(split_stats, compressor=self._compressor))
         self._buffer: BoundedBuffer[_Posted] = BoundedBuffer(
             account, max_bytes=settings.max_stats_buffer_bytes, when_full=WhenFull.REFUSE
         )
