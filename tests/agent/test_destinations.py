@@ -87,6 +87,20 @@ def test_a_worker_gets_logs_at_exactly_its_url_and_the_others_are_datadogs_own()
     assert found["logs"] == ["http://worker:8282/logs", "https://logs.example:443/api/v2/logs"]
 
 
+def test_a_worker_is_not_told_the_protocol_that_datadog_s_intake_speaks() -> None:
+    environ = {
+        "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED": "true",
+        "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL": "http://worker:8282/logs",
+        "DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS": json.dumps([{"api_key": "l1", "Host": "logs.example", "Port": 443}]),
+    }
+    config = load_config(environ, file=ConfigFile()).config
+    headers = (("DD-PROTOCOL", "agent-json"), ("x", "y"))
+    payload = Payload(path="/p", content_type="c", body=b"", items=1, headers=headers)
+    worker, additional = destinations(config, StaticKey("k"))["logs"]
+    assert worker.headers(payload) == (("x", "y"),)
+    assert additional.headers(payload) == headers
+
+
 def test_a_worker_without_a_url_is_told_and_logs_go_to_datadog() -> None:
     loaded = load_config({"DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED": "true"}, file=ConfigFile())
     assert "logs go to Datadog" in str(loaded.complaints[0])

@@ -294,7 +294,9 @@ def test_an_object_with_a_number_out_of_range_is_taken_as_the_text_it_came_as() 
     assert not batch.skipped
 
 
-@pytest.mark.parametrize("bad", [b'"time":"\xff","type":"function"', b'"time":"2022-10-12T00:00:15.064Z","type":"\xff"'])
+@pytest.mark.parametrize(
+    "bad", [b'"time":"\xff","type":"function"', b'"time":"2022-10-12T00:00:15.064Z","type":"\xff"']
+)
 def test_bad_bytes_about_an_event_cost_that_event_alone(bad: bytes) -> None:
     good = b'{"time":"2022-10-12T00:00:15.064Z","type":"function","record":"good"}'
     batch = parse_telemetry(b"[{" + bad + b',"record":"x"},' + good + b"]")

@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_core.intake import ApiKey, Coding, Compressor, RetryPolicy, StaticKey
+from ddx_core.intake import ApiKey, Coding, Compressor, RetryPolicy, StaticKey, decompress
 from ddx_core.intake.breaker import Breaker, opens_after
 from ddx_core.intake.retry import Verdict, judge, parse_retry_after
 from tests.support.builders import a_payload
@@ -142,3 +142,25 @@ async def test_a_static_key_never_changes() -> None:
 
 def test_a_payload_knows_its_size() -> None:
     assert a_payload(b"12345").size == 5
+
+
+class FailingZstd:
+    def compress(self, body: bytes) -> bytes:
+        raise zstandard.ZstdError("no memory")
+
+
+def test_what_cannot_be_compressed_goes_out_plain_and_says_so() -> None:
+    compressor = Compressor(Coding.ZSTD)
+    compressor._zstd = FailingZstd()  # type: ignore[assignment]  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    assert compressor.compress(b"body") == (b"body", None)
+
+
+@given(st.binary(max_size=200), st.sampled_from(list(Coding)))
+def test_a_coded_body_is_decoded_again(body: bytes, coding: Coding) -> None:
+    assert decompress(*Compressor(coding).compress(body)) == body
+
+
+@given(st.binary(max_size=60), st.sampled_from(["zstd", "gzip", "br"]))
+def test_decoding_what_is_nobodys_body_is_a_value_error(body: bytes, encoding: str) -> None:
+    with suppress(ValueError):
+        decompress(body, encoding)

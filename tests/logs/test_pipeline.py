@@ -214,6 +214,15 @@ async def test_disabled_pipeline_takes_nothing_in() -> None:
     assert signs == []
 
 
+async def test_without_platform_lines_the_others_still_find_their_invocation() -> None:
+    rig = Rig(LogsSettings(platform_lines=False))
+    rig.observe(event("function", "early"), event("platform.initStart", {}), start("a"), event("function", "x"))
+    rig.observe(end("a"), end("a"), report("a"))
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    assert rig.intake.lines == [("early", "a"), ("x", "a")]
+    assert rig.account.snapshot().accepted.items == 2
+
+
 own_error = '{"status":"ERROR","message":"DD_EXTENSION | ERROR | MemoryError"}'
 own_info = '{"status":"INFO","message":"DD_EXTENSION | INFO | flushed"}'
 own_debug = '{"status":"DEBUG","message":"DD_EXTENSION | DEBUG | flushed"}'

@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddx_core.events import LogLine, parse_telemetry
 from ddx_core.http import Request, Response, Route, Routes, json, open_tcp_listener, serve_http
 from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Payload, RetryPolicy, Sent, StaticKey
+from ddx_core.lifecycle import TelemetryReceiver
 from ddx_core.pipeline import FlushKind
 from ddx_logs.durable import DurableContext
 from ddx_logs.rules import Rule, RuleType
@@ -211,6 +213,112 @@ def test_any_json_value_as_a_record_is_delivered_or_left_out_but_never_fails(
     accepted = rig.account.snapshot().accepted.items
     assert rig.delivered + rig.account.dropped("repeated_event").items == accepted
     assert "" not in {request_id for _, request_id in rig.intake.lines}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from([202, 400, 401, 403, 404, 408, 413, 429, 500, 503]), max_size=12),
+    st.sampled_from([FlushKind.BLOCKING, FlushKind.BACKGROUND]),
+)
+def test_whatever_an_intake_answers_in_whatever_order_each_line_ends_once(answers: list[int], kind: FlushKind) -> None:
+    rig = Rig(LogsSettings(max_batch_items=4))
+
+    async def main() -> None:
+        rig.intake.answers = answers
+        rig.observe(start(), *lines(9))
+        for _ in range(3):
+            await rig.pipeline.flush(kind)
+            rig.check()
+        rig.intake.answers = []
+        await rig.pipeline.flush(FlushKind.FINAL)
+
+    trio.run(main)
+    rig.check()
+    dropped = sum(amount.items for amount in rig.account.snapshot().dropped.values())
+    assert rig.held == 0
+    assert len(rig.intake.lines) == len(set(rig.intake.lines)) == rig.delivered == 10 - dropped
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary(max_size=40) | st.sampled_from([b"]", b"[", b",", b'{"time":"', b'"\xff"']), max_size=6))
+def test_any_bytes_as_a_delivery_are_survived_and_cost_no_line_of_the_others(pieces: list[bytes]) -> None:
+    rig = Rig()
+    receiver = TelemetryReceiver(rig.pipeline.observe)
+    event_json = b'{"time":"2023-01-07T03:23:47Z","type":"%b","record":%b}'
+    receiver.take(b"[" + event_json % (b"platform.start", b'{"requestId":"r"}') + b"]")
+    receiver.take(b"".join(pieces))
+    receiver.take(b"[" + event_json % (b"function", b'"after"') + b"]")
+    trio.run(rig.pipeline.flush, FlushKind.FINAL)
+    assert {text for text, _ in rig.intake.lines} >= {"START RequestId: r Version: $LATEST", "after"}
+    rig.check()
+
+
+async def test_telemetry_that_stops_within_an_invocation_leaves_nothing_behind() -> None:
+    """No END, no REPORT, and the next thing that is heard of is another sandbox life, or nothing at all."""
+    rig = Rig()
+    rig.observe(start("a", "2023-01-01T00:00:01Z"), event("function", "x", "2023-01-01T00:00:02Z"))
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    assert rig.intake.lines[-1] == ("x", "a")
+    rig.observe(event("function", "y", "2023-01-01T00:00:03Z"), start("b", "2023-01-01T00:00:04Z"))
+    rig.observe(event("function", "z", "2023-01-01T00:00:05Z"))
+    await rig.pipeline.flush(FlushKind.FINAL)
+    assert rig.intake.lines[-3:] == [("y", "a"), ("START RequestId: b Version: test-version", "b"), ("z", "b")]
+    assert rig.held == 0
+
+
+async def test_outage_of_a_whole_run_of_deliveries_stays_within_the_bounds_and_drains() -> None:
+    """Deliveries over the telemetry listener while the intake is down and the pipeline serves; then everything held goes out."""
+    settings = LogsSettings(max_bytes=60_000, max_batch_items=50)
+    rig = Rig(settings, outbox_bytes=60_000)
+    rig.intake.is_down = True
+    receiver = TelemetryReceiver(rig.pipeline.observe)
+    accepted = 0
+    async with trio.open_nursery() as nursery:
+        await nursery.start(rig.pipeline.serve)
+        rig.observe(start())
+        for number in range(100):
+            told = [
+                {"time": "2023-01-07T03:23:47Z", "type": "function", "record": f"{number}.{line} {'x' * 100}"}
+                for line in range(20)
+            ]
+            receiver.take(msgspec.json.encode(told))
+            accepted += 20
+            await trio.testing.wait_all_tasks_blocked()
+            held = rig.account.snapshot().held
+            assert held.bytes <= 120_000
+            rig.check()
+        nursery.cancel_scope.cancel()
+    lost = sum(amount.items for amount in rig.account.snapshot().dropped.values())
+    assert set(rig.account.snapshot().dropped) <= {"buffer_full", "queue_full"}
+    assert 0 < lost < accepted
+    rig.intake.is_down = False
+    await rig.pipeline.flush(FlushKind.FINAL)
+    assert rig.held == 0
+    assert len(set(rig.intake.lines)) == len(rig.intake.lines) == rig.delivered == accepted + 1 - lost
+
+
+async def test_flood_during_slow_sends_moves_on_to_the_outbox_instead_of_overflowing() -> None:
+    """Between two steps of a send a delivery may come each time; what they bring must not wait for the send to end."""
+    rig = Rig(LogsSettings(max_bytes=100_000, max_batch_items=100), compressor=Compressor(Coding.ZSTD))
+    release = trio.Event()
+    accept = rig.intake.send
+
+    async def slow(endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
+        await release.wait()
+        return await accept(endpoint, payload, doubt=doubt)
+
+    rig.intake.send = slow
+    async with trio.open_nursery() as nursery:
+        await nursery.start(rig.pipeline.serve)
+        rig.observe(start())
+        for number in range(40):
+            rig.observe(*lines(100, number * 100))
+            await trio.testing.wait_all_tasks_blocked()
+        assert rig.account.snapshot().dropped == {}
+        release.set()
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+        nursery.cancel_scope.cancel()
+    assert rig.delivered == 4001
 
 
 async def test_real_client_delivers_to_a_real_server_that_fails_first() -> None:

@@ -119,7 +119,9 @@ class Sandbox(RuleBasedStateMachine):
         if kind == "own id" and owner is not None:
             head = f'{{"requestId":"{self.id_of(owner)}","{word}":"'
             ending = '","x":"noise"}' if word == "noise" else '"}'
-            self.transit.append(_Transit(LogLine(time_ns=at, fields=msgspec.json.decode(f"{head}{written}{ending}")), None))
+            self.transit.append(
+                _Transit(LogLine(time_ns=at, fields=msgspec.json.decode(f"{head}{written}{ending}")), None)
+            )
             self.owners[f"{head}{text}{ending}"] = owner
         else:
             line = LogLine(time_ns=at, from_extension=kind == "extension", text=written)

@@ -129,6 +129,15 @@ async def test_an_observability_pipelines_worker_gets_the_logs_and_nothing_else(
             assert world.intake.store.spans(name="work")
 
 
+async def test_lines_are_collected_of_those_named_alone_and_metrics_of_all(tmp_path: Path) -> None:
+    async with open_world(tmp_path, settings={"DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE": "function"}) as world:
+        await tell(world, [0])
+        await world.end()
+        assert len(world.intake.store.logs(contains="i0 line")) == 5
+        assert not world.intake.store.logs(contains="RequestId:")
+        assert world.intake.store.sketches(name="aws.lambda.enhanced.runtime_duration")
+
+
 async def test_processing_rules_filter_and_mask_and_gzip_is_to_be_had(tmp_path: Path) -> None:
     rules = [
         {"type": "exclude_at_match", "name": "third", "pattern": "line 3$"},

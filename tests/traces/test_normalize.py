@@ -134,7 +134,6 @@ def test_parent_equal_to_both_ids_is_no_parent() -> None:
 
 def test_empty_resource_becomes_the_normalized_name() -> None:
     assert normalized(name="bad-name", resource="").resource == "bad_name"
-    assert normalized(resource="x" * 70_000).resource == "x" * 70_000
 
 
 def test_type_is_cut_at_a_hundred_bytes_between_characters() -> None:
@@ -169,3 +168,30 @@ def test_normalized_texts_are_fixed_points_within_the_limits(text: str) -> None:
     service = normalize_service(text)
     assert service
     assert len(service.encode()) <= 200
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("x" * 5000, "x" * 5000), ("x" * 5001, "x" * 5000), ("é" * 2501, "é" * 2500), ("x" + "é" * 2500, "x" + "é" * 2499)],
+)
+def test_long_resources_are_cut_between_characters(text: str, expected: str) -> None:
+    assert normalized(resource=text).resource == expected
+
+
+def test_long_keys_and_values_are_cut_and_marked() -> None:
+    changed = normalized(
+        meta={"k" * 201: "v", "plain": "v" * 25_001, "kept": "v" * 25_000, "é" * 100: "x"},
+        metrics={"m" * 201: 1.0, "short": 2.0},
+    )
+    assert changed.meta == {
+        "k" * 200 + "...": "v",
+        "plain": "v" * 25_000 + "...",
+        "kept": "v" * 25_000,
+        "é" * 100: "x",
+    }
+    assert changed.metrics == {"m" * 200 + "...": 1.0, "short": 2.0}
+
+
+@pytest.mark.parametrize("key", ["_dd.span_links", "_dd.appsec.json", "events"])
+def test_documents_in_tags_are_not_cut_to_pieces(key: str) -> None:
+    assert normalized(meta={key: "v" * 30_000}).meta[key] == "v" * 30_000

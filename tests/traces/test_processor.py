@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ddx_traces.process import Normalizer, OwnCalls, Processor, SpanTags
+from ddx_traces.process import Normalizer, OwnCalls, Processed, Processor, Replacer, ReplaceRule, SpanTags
 from ddx_traces.span import Span, TraceChunk, Tracer, TracerPayload
 
 from .support import function_tags, now, span
@@ -15,6 +17,10 @@ tags = SpanTags(function_tags, origin="lambda", base_service="orders")
 def process(spans: list[Span], payload: TracerPayload | None = None) -> list[TraceChunk]:
     processor = Processor(Normalizer(lambda: now), OwnCalls(["http://127.0.0.1:9001"]))
     return processor.process(spans, payload or TracerPayload(), tags).chunks
+
+
+def process_with(spans: list[Span], payload: TracerPayload, tags: SpanTags, **parts: Any) -> Processed:
+    return Processor(Normalizer(lambda: now), OwnCalls([]), **parts).process(spans, payload, tags)
 
 
 def test_chunk_has_the_roots_priority_and_origin() -> None:
@@ -90,3 +96,10 @@ def test_payload_fields_come_from_the_root_first_and_never_from_our_own_tags() -
     processor = Processor(Normalizer(lambda: now), OwnCalls([]))
     processor.process([span(span_id=3, parent_id=2, meta={"version": "1"}), span(meta={"version": "2"})], payload, own)
     assert (payload.app_version, payload.env) == ("2", "")
+
+
+def test_values_are_hidden_before_rules_rewrite_them() -> None:
+    replacer = Replacer([ReplaceRule("sql.query", r"\?", "!"), ReplaceRule("resource.name", "SELECT", "READ")])
+    changed = span(type="sql", resource="SELECT 'x'")
+    process_with([changed], TracerPayload(), tags, replacer=replacer)
+    assert (changed.resource, changed.meta["sql.query"]) == ("READ ?", "SELECT !")

@@ -15,13 +15,14 @@ from ddx_core.tags import TagSet
 from ddx_traces import store as store_module
 from ddx_traces.agent import decode_v04
 from ddx_traces.observer import ChunkObserver
+from ddx_traces.process import FilterSettings, ReplaceRule, TagRule
 from ddx_traces.settings import TracesSettings
 from ddx_traces.span import Span, Tracer, TracerPayload, priority_unset
 from ddx_traces.stats import StatsStore, decode_client_stats
 from ddx_traces.store import TraceStore
 
 from .protobuf_reader import read_agent_payload
-from .support import body_of, function_tags, now, span, spans_in, v04, wire_span, wire_trace
+from .support import Rig, body_of, function_tags, now, span, spans_in, v04, wire_span, wire_trace
 
 
 class Bench:
@@ -368,3 +369,30 @@ def test_statistics_for_which_there_is_no_room_are_not_taken() -> None:
 def test_wire_helpers_agree_with_the_decoder() -> None:
     (part,) = decode_v04(v04(wire_trace(1, 3)))
     assert [each.span_id for each in part.read.spans] == [1001, 1002, 1003]
+
+
+def test_what_the_user_does_not_want_is_counted_by_a_reason_of_its_own() -> None:
+    bench = Bench(TracesSettings(filters=FilterSettings(reject=(TagRule("debug"),))))
+    bench.store.add([span(span_id=3, parent_id=2), span(meta={"debug": "1"})], TracerPayload(), size=100)
+    bench.store.add([span(trace_id=9)], TracerPayload(), size=100)
+    assert bench.account.dropped("rejected").items == 2
+    assert len(bench.store) == 1
+    assert bench.account.snapshot().closes
+
+
+def test_rules_of_the_user_reach_the_tags_of_the_function() -> None:
+    tags = TagSet([("functionname", "orders"), ("owner", "a@b.example")])
+    rule = ReplaceRule("*", r"[a-z]+@[a-z.]+", "?")
+    bench = Bench(TracesSettings(replace_rules=(rule,)), tags=tags)
+    bench.store.add([span(type="sql", resource="SELECT 'x@y'", meta={"mine": "to c@d.example"})], TracerPayload())
+    bench.store.pack()
+    (payload,) = bench.payloads
+    (sent,) = spans_in(payload)
+    assert sent["resource"] == "SELECT ?"
+    assert (sent["meta"]["mine"], sent["meta"]["owner"], sent["meta"]["functionname"]) == ("to ?", "?", "orders")
+    assert b"@" not in body_of(payload)
+
+
+async def test_statistics_of_tracers_are_hidden_as_spans_are() -> None:
+    rig = Rig(TracesSettings(replace_rules=(ReplaceRule("resource.name", "orders", "?"),)))
+    assert rig.pipeline._hide_resource("sql", "SELECT 1 FROM orders") == "SELECT ? FROM ?"  # pyright: ignore[reportPrivateUsage]

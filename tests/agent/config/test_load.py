@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ddx_agent.config import Config, load_config
@@ -55,6 +57,41 @@ def test_a_version_stays_what_was_written(written: str, kept: str) -> None:
 )
 def test_either_logs_switch_turns_logs_on(environ: dict[str, str], enabled: bool) -> None:
     assert load(**environ).logs.enabled is enabled
+
+
+@pytest.mark.parametrize(
+    ("file", "environ", "enabled"),
+    [
+        ({"serverless_logs_enabled": "false"}, {}, False),
+        ({"logs_enabled": "true", "serverless_logs_enabled": "false"}, {}, True),
+        # A source that says anything of them is heard alone.
+        ({"logs_enabled": "true"}, {"DD_SERVERLESS_LOGS_ENABLED": "false"}, False),
+        ({"serverless_logs_enabled": "false"}, {"DD_LOGS_ENABLED": "true"}, True),
+        ({"serverless_logs_enabled": "false"}, {"DD_LOGS_ENABLED": "maybe"}, False),
+    ],
+)
+def test_the_environment_s_logs_switches_stand_in_place_of_the_file_s(
+    file: dict[str, Any], environ: dict[str, str], enabled: bool
+) -> None:
+    assert load_config(environ, file=ConfigFile("f", file)).config.logs.enabled is enabled
+
+
+@pytest.mark.parametrize(
+    ("environ", "types"),
+    [
+        ({}, ("platform", "function", "extension")),
+        ({"DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE": "function"}, ("platform", "function")),
+        ({"DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE": "Platform extension"}, ("platform", "extension")),
+        ({"DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE": "platform,function,nonsense"}, ("platform", "function")),
+        ({"DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE": "nonsense"}, ("platform", "function", "extension")),
+        ({"DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE": " "}, ("platform", "function", "extension")),
+        ({"DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE": "function", "DD_LOGS_ENABLED": "false"}, ("platform",)),
+    ],
+)
+def test_lines_are_subscribed_to_as_wanted_and_the_platform_always(
+    environ: dict[str, str], types: tuple[str, ...]
+) -> None:
+    assert load_config(environ, file=no_file).config.logs.telemetry_types == types
 
 
 @pytest.mark.parametrize("word", ["true", "True", "1", "t", "YES", "on"])

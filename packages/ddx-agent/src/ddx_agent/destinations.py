@@ -64,7 +64,7 @@ def _logs_primary(config: Config, key: ApiKeySource) -> Endpoint:
     intakes = config.intakes
     if intakes.worker_enabled and intakes.worker_url:
         # The worker's URL is complete: nothing is appended to it.
-        return Endpoint(name="logs", base_url=intakes.worker_url, key=key, path="")
+        return Endpoint(name="logs", base_url=intakes.worker_url, key=key, path="", omits=("dd-protocol",))
     base_url = intakes.logs_url or f"https://http-intake.logs.{config.general.site}"
     return Endpoint(name="logs", base_url=base_url, key=key)
 

@@ -147,11 +147,10 @@ async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:
         return False
     client = ExtensionsClient(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""), identifier=identifier)
     is_managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == managed_instances
-    types = ("platform", "function", "extension") if agent.config.logs.enabled else ("platform",)
     port = agent.telemetry_listeners[0].socket.getsockname()[1]
     schemas = schema_versions[:1] if is_managed else schema_versions
     with trio.move_on_after(subscribe_limit_s):
-        return await subscribe(client, port=port, types=types, schemas=schemas) is not None
+        return await subscribe(client, port=port, types=agent.config.logs.telemetry_types, schemas=schemas) is not None
     log.warning("telemetry_not_subscribed", reason=f"no answer within {subscribe_limit_s:g} s")
     return False
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import msgspec
 
@@ -290,11 +290,11 @@ def parse_telemetry(body: bytes) -> TelemetryBatch:
             if envelope.time != last_time:
                 last_ns = parse_rfc3339_ns(envelope.time)
                 last_time = envelope.time
-            if kind == "function" or kind == "extension":  # noqa: PLR1714 - every line comes by here
+            if kind == "function" or kind == "extension":
                 from_extension = kind == "extension"
                 if type(record) is str:
                     take(LogLine(time_ns=last_ns, from_extension=from_extension, text=record))
-                elif type(record) is dict:
+                elif _is_object(record):
                     take(LogLine(time_ns=last_ns, from_extension=from_extension, fields=record))
                 else:
                     batch.skipped[f"malformed:{kind}"] += 1
@@ -307,6 +307,10 @@ def parse_telemetry(body: bytes) -> TelemetryBatch:
             last_time = ""
             batch.skipped[f"malformed:{kind[:60]}"] += 1
     return batch
+
+
+def _is_object(record: Any) -> TypeGuard[dict[str, Any]]:
+    return type(record) is dict
 
 
 def _parse_loosely(body: bytes, skipped: Counter[str]) -> list[_Envelope]:

@@ -121,7 +121,8 @@ class LogsPipeline:
         if not self._settings.enabled:
             return
         if type(event) is LogLine:
-            return self._take_line(event)  # nearly all events are lines
+            self._take_line(event)  # nearly all events are lines
+            return
         match event:
             case Start():
                 self._take_platform(read_start(event), is_repeat=not self._request_ids.started(event))
@@ -218,10 +219,11 @@ class LogsPipeline:
             self._on_out_of_memory(request_id, line.time_ns)
 
     def _take_platform(self, record: LogRecord, *, is_repeat: bool) -> None:
-        if is_repeat:
-            self._account.refuse("repeated_event", 1, record.size)
-            return
-        self._take(record)
+        if self._settings.platform_lines:
+            if is_repeat:
+                self._account.refuse("repeated_event", 1, record.size)
+                return
+            self._take(record)
         if len(self._hold):
             self._place_again()
 

@@ -35,6 +35,8 @@ class LogsSettings(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     managed_instances: bool = False
     """Lambda Managed Instances: invocations run at the same time, so a line has the request id that it names itself, or none."""
+    platform_lines: bool = True
+    """Whether the platform's own events (START, END, REPORT, …) become lines; what they tell of request ids is used anyway."""
     ship_own_lines: OwnLines = OwnLines.WARNINGS
     rules: tuple[Rule, ...] = ()
     """Applied in this order to the text of every line. What they leave out is counted as an intended drop, `filtered`."""

@@ -76,7 +76,7 @@ class TracesPipeline:
             account=stats_account,
             fanout=stats_fanout,
             now_ns=now_ns,
-            obfuscate=lambda kind, resource: self._store.hide_resource(kind, resource),
+            obfuscate=self._hide_resource,
             on_filling=self._notice_full_payload,
         )
         self._store = TraceStore(
@@ -123,6 +123,10 @@ class TracesPipeline:
         listed = list(chunks)
         for chunk in listed:
             self._store.add(chunk, payload, size=size // len(listed))
+
+    def _hide_resource(self, kind: str, resource: str) -> str:
+        # The store is made after the statistics' own, which need this.
+        return self._store.hide_resource(kind, resource)
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:

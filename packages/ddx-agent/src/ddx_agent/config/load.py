@@ -50,9 +50,22 @@ def load_config(
             found = reader.read(setting)
             if found is not None:
                 sources[f"{section}.{field}"], values[field] = found
+        for group in kind.one_source:
+            _keep_strongest(group, section, values, sources)
         sections[section] = kind(**values)
     config = Config(**sections)
     return Loaded(config, (*file.complaints, *reader.complaints, *contradictions(config)), sources, file)
+
+
+_strength = ("secret", "environment", "file")
+
+
+def _keep_strongest(fields: tuple[str, ...], section: str, values: dict[str, Any], sources: dict[str, Source]) -> None:
+    found = [field for field in fields if field in values]
+    best = min((_strength.index(sources[f"{section}.{field}"].kind) for field in found), default=0)
+    for field in found:
+        if _strength.index(sources[f"{section}.{field}"].kind) > best:
+            del values[field], sources[f"{section}.{field}"]
 
 
 class _Reader:

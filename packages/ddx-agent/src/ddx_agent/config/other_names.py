@@ -19,6 +19,8 @@ without_effect: dict[str, str] = {
     "DD_LOGS_CONFIG_LOGS_NO_SSL": "write the scheme into DD_LOGS_CONFIG_LOGS_DD_URL: http://host:port",
     "DD_OTLP_CONFIG_METRICS_DELTA_TTL": "no vendor's serverless agent uses it",
     "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_TRANSPORT": "gRPC is served over TCP",
+    "DD_APM_ENV": "use DD_ENV, which stands in where a tracer names no environment",
+    "DD_SPAN_DEDUP_TIMEOUT": "repeated spans are recognised at once, there is nothing to wait for",
     "DD_SERVERLESS_COMPAT_VERSION": "it names a version of the vendor's agent for other clouds",
 }
 """Why a documented variable does nothing here, and what to use."""
@@ -27,7 +29,7 @@ not_yet: dict[str, str] = {
     name: what
     for what, names in {
         "OTLP is not received yet": (
-            "DD_OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS", "DD_OTLP_CONFIG_LOGS_ENABLED", "DD_OTLP_CONFIG_METRICS_ENABLED",
+            "DD_APM_FEATURES", "DD_OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS", "DD_OTLP_CONFIG_LOGS_ENABLED", "DD_OTLP_CONFIG_METRICS_ENABLED",
             "DD_OTLP_CONFIG_METRICS_HISTOGRAMS_MODE", "DD_OTLP_CONFIG_METRICS_HISTOGRAMS_SEND_AGGREGATION_METRICS",
             "DD_OTLP_CONFIG_METRICS_HISTOGRAMS_SEND_COUNT_SUM_METRICS",
             "DD_OTLP_CONFIG_METRICS_INSTRUMENTATION_SCOPE_METADATA_AS_TAGS",
@@ -46,19 +48,9 @@ not_yet: dict[str, str] = {
         ),
         "the agent makes no invocation spans yet": (
             "DD_CAPTURE_LAMBDA_PAYLOAD", "DD_CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH", "DD_EXPERIMENTAL_ENABLE_PROXY",
-            "DD_SERVICE_MAPPING", "DD_TRACE_AWS_SERVICE_REPRESENTATION_ENABLED", "DD_TRACE_MANAGED_SERVICES",
+            "DD_SERVICE_MAPPING", "DD_TRACE_MANAGED_SERVICES",
             "DD_TRACE_PROPAGATION_EXTRACT_FIRST", "DD_TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED",
         ),
-        "traces are passed on as tracers sent them": (
-            "DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS",
-            "DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", "DD_APM_ENV", "DD_APM_FEATURES",
-            "DD_APM_FILTER_TAGS_REGEX_REJECT", "DD_APM_FILTER_TAGS_REGEX_REQUIRE", "DD_APM_FILTER_TAGS_REJECT",
-            "DD_APM_FILTER_TAGS_REQUIRE", "DD_APM_IGNORE_RESOURCES", "DD_APM_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS",
-            "DD_APM_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", "DD_APM_OBFUSCATION_MEMCACHED_ENABLED",
-            "DD_APM_OBFUSCATION_REDIS_ENABLED", "DD_APM_OBFUSCATION_REDIS_REMOVE_ALL_ARGS", "DD_APM_REPLACE_TAGS",
-            "DD_SPAN_DEDUP_TIMEOUT",
-        ),
-        "all telemetry types are subscribed to": ("DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE",),
         "containers are not served yet": (
             "DD_AZURE_RESOURCE_GROUP", "DD_ENHANCED_METRICS_ENABLED", "DD_LOGS_PORT", "DD_SERVERLESS_LOG_PATH", "DD_SOURCE",
         ),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
 from ddx_core.intake import Proxy
 from ddx_logs.rules import parse_rules
+from ddx_traces.process import parse_patterns, parse_replace_rules, parse_tag_rules
 
 Raw = str | list[Any] | dict[str, Any]
 Parser = Callable[[Raw], Any]
@@ -112,6 +113,22 @@ def comma_list(raw: Raw) -> tuple[str, ...]:
 def word_list(raw: Raw) -> tuple[str, ...]:
     """As comma_list; white space separates as well."""
     return tuple(piece for piece in _pieces(raw, r"[,\s]+", "names with commas or spaces between them") if piece)
+
+
+def some_of(*words: str) -> Parser:
+    """A list of these words alone, in any letter case. None of them at all is an error."""
+    form = f"words of {', '.join(words)} with spaces between them"
+
+    def parse(raw: Raw) -> Partly | None:
+        found = [word.lower() for word in word_list(raw)]
+        known = tuple(word for word in words if word in found)
+        if not found:
+            return None
+        if not known:
+            raise ValueError(f"expected {form}")
+        return Partly(known, () if set(found) <= set(words) else (f"expected {form}",))
+
+    return parse
 
 
 def tags(raw: Raw) -> tuple[tuple[str, str], ...]:
@@ -224,3 +241,30 @@ def percentiles(raw: Raw) -> Partly:
 
 def log_rules(raw: Raw) -> Partly:
     return Partly(*parse_rules(raw))
+
+
+def replace_rules(raw: Raw) -> Partly:
+    return Partly(*parse_replace_rules(raw))
+
+
+def tag_rules(raw: Raw) -> Partly:
+    """`key:value key2`: split at white space; a list of the file may have spaces in its entries."""
+    return Partly(*parse_tag_rules(_entries(raw), are_patterns=False))
+
+
+def tag_patterns(raw: Raw) -> Partly:
+    return Partly(*parse_tag_rules(_entries(raw), are_patterns=True))
+
+
+def patterns(raw: Raw) -> Partly:
+    """Regular expressions with commas between them; one that has commas itself is written in double quotes."""
+    entries = [raw] if isinstance(raw, str) else _pieces(raw, ",", "regular expressions")
+    if isinstance(raw, str):
+        from csv import reader
+
+        entries = [] if raw.strip() == "[]" else [each for line in reader([raw], skipinitialspace=True) for each in line]
+    return Partly(*parse_patterns([each.strip() for each in entries if each.strip()]))
+
+
+def _entries(raw: Raw) -> list[str]:
+    return [each for each in _pieces(raw, r"\s+", "tags like key:value with spaces between them") if each.strip()]

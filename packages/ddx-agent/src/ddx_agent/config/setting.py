@@ -59,6 +59,8 @@ class Section:
 
     title: ClassVar[str]
     settings: ClassVar[Mapping[str, Setting]] = {}
+    one_source: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Groups of settings that mean something together: of each group only what the strongest source says counts."""
 
     def __init_subclass__(cls) -> None:
         cls.settings = {name: value for name, value in vars(cls).items() if isinstance(value, Setting)}

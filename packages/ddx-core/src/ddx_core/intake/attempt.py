@@ -150,7 +150,7 @@ class Connections:
                 ("Content-Type", payload.content_type),
                 *([("Content-Encoding", payload.encoding)] if payload.encoding else ()),
                 ("Content-Length", str(len(payload.body))),
-                *payload.headers,
+                *endpoint.headers(payload),
             ],
             stream=_stream_type()(payload.body),
             extensions={"trace": progress.trace},

@@ -54,17 +54,24 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One intake. `base_url` has no trailing slash; a payload's path is appended to it.
 
     `name` appears in logs and on the status page. The first endpoint of a signal is its primary. `path` stands in place of
-    the payloads' own. What an endpoint that is not `is_reliable` does not take at once is dropped and counted.
+    the payloads' own; `omits` names headers of payloads (in lower case) that it is not sent. What an endpoint that is not
+    `is_reliable` does not take at once is dropped and counted.
     """
 
     name: str
     base_url: str
     key: ApiKeySource
     path: str | None = None
+    omits: tuple[str, ...] = ()
     is_reliable: bool = True
 
     def url(self, payload: Payload) -> str:
         return self.base_url + (payload.path if self.path is None else self.path)
+
+    def headers(self, payload: Payload) -> tuple[tuple[str, str], ...]:
+        if not self.omits:
+            return payload.headers
+        return tuple(header for header in payload.headers if header[0].lower() not in self.omits)
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,36 +72,36 @@ class JsonObfuscator:
                 if expects in (_Expects.VALUE, _Expects.VALUE_OR_END) and text[at:].lstrip(" \t\r\n").startswith('"'):
                     out.append('"?"')
                 break
-            kind, token, at = found.lastindex, found[found.lastindex or 0].strip(), found.end()
+            kind, piece, at = found.lastindex, found[found.lastindex or 0].strip(), found.end()
             is_closed = False
             if expects in (_Expects.KEY, _Expects.KEY_OR_END) and kind == _string:
-                out.append(token)
+                out.append(piece)
                 if hides:
-                    name = _text_of(token)
+                    name = _text_of(piece)
                     if name in self._keep:
                         hides, kept_depth = False, len(containers)
                     is_query = name in self._sql
                 expects = _Expects.COLON
-            elif expects is _Expects.COLON and token == ":":
-                out.append(token)
+            elif expects is _Expects.COLON and piece == ":":
+                out.append(piece)
                 expects = _Expects.VALUE
-            elif expects is _Expects.COMMA_OR_END and token == ",":
-                out.append(token)
+            elif expects is _Expects.COMMA_OR_END and piece == ",":
+                out.append(piece)
                 expects = _Expects.KEY if containers[-1] == "}" else _Expects.VALUE
             elif expects in (_Expects.VALUE, _Expects.VALUE_OR_END) and kind != _mark:
-                out.append(self._value(token, is_query=is_query and kind == _string) if hides else token)
+                out.append(self._value(piece, is_query=is_query and kind == _string) if hides else piece)
                 is_closed = True
-            elif expects in (_Expects.VALUE, _Expects.VALUE_OR_END) and token in "{[" and len(containers) < max_depth:
-                out.append(token)
-                containers.append("}" if token == "{" else "]")
-                expects = _Expects.KEY_OR_END if token == "{" else _Expects.VALUE_OR_END
+            elif expects in (_Expects.VALUE, _Expects.VALUE_OR_END) and piece in "{[" and len(containers) < max_depth:
+                out.append(piece)
+                containers.append("}" if piece == "{" else "]")
+                expects = _Expects.KEY_OR_END if piece == "{" else _Expects.VALUE_OR_END
                 is_query = False
             elif (
                 expects in (_Expects.COMMA_OR_END, _Expects.KEY_OR_END, _Expects.VALUE_OR_END)
                 and containers
-                and token == containers[-1]
+                and piece == containers[-1]
             ):
-                out.append(token)
+                out.append(piece)
                 containers.pop()
                 is_closed = True
             else:
@@ -115,11 +115,11 @@ class JsonObfuscator:
                 expects = _Expects.COMMA_OR_END
         return "".join([*out, _cut]), None
 
-    def _value(self, token: str, *, is_query: bool) -> str:
+    def _value(self, piece: str, *, is_query: bool) -> str:
         if not is_query:
             return '"?"'
-        return json.dumps(self._obfuscate_sql(_text_of(token)), ensure_ascii=False)
+        return json.dumps(self._obfuscate_sql(_text_of(piece)), ensure_ascii=False)
 
 
-def _text_of(token: str) -> str:
-    return json.loads(token) if "\\" in token else token[1:-1]
+def _text_of(piece: str) -> str:
+    return json.loads(piece) if "\\" in piece else piece[1:-1]

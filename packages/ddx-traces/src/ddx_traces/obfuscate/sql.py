@@ -29,9 +29,7 @@ _string: Final = (
     r"|'[^']*+(?:''[^']*+)*+(?:'(?!\w)|\Z)"
     r"|'[^'\\]*+(?:(?:''|\\.|\\\Z)[^'\\]*+)*+(?:'|\Z)"
 )
-_number: Final = (
-    r"-?+(?:0[xX][0-9a-fA-F]*+|(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]*+)?+)"
-)
+_number: Final = r"-?+(?:0[xX][0-9a-fA-F]*+|(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]*+)?+)"
 _placeholder: Final = (
     rf"{_string}"
     r"|[xX]'[^']*+(?:'|\Z)"
@@ -76,9 +74,10 @@ def _tokens(dialect: str) -> re.Pattern[str]:
 
 
 # After AS these are no alias, but the next clause.
-_clauses: Final = frozenset(
-    ["begin", "end", "select", "insert", "update", "delete", "from", "where", "join", "on", "set", "values", "into", "group", "order", "having", "union", "intersect", "except", "limit", "offset", "with", "create", "drop", "alter", "truncate"]
-)
+_clauses: Final = frozenset((
+    "alter", "begin", "create", "delete", "drop", "end", "except", "from", "group", "having", "insert", "intersect", "into",
+    "join", "limit", "offset", "on", "order", "select", "set", "truncate", "union", "update", "values", "where", "with",
+))  # fmt: skip
 _special: Final = {each: each for each in ("as", "false", "null", "savepoint", "true")}
 
 max_open_dollars: Final = 32
@@ -97,46 +96,46 @@ def obfuscate_sql(text: str, dialect: str = generic) -> str:
     append = out.append
     special = _special.get
     in_group = False  # whether a literal would only repeat the one before it
-    after_close = False  # whether the last token written is `)`
+    after_close = False  # whether the last piece written is `)`
     alias = ""  # the AS whose alias comes next; `[` within one in brackets
     hides_next = False  # after SAVEPOINT
-    for kind, token in _read(text, dialect):
+    for kind, piece in _read(text, dialect):
         if alias:
             before, alias = alias, ""
             if before == "[":
-                alias = "" if token == "]" else before
+                alias = "" if piece == "]" else before
                 continue
-            if kind == quoted or token == "(" or (kind == literal and token[0] not in "?{"):
+            if kind == quoted or piece == "(" or (kind == literal and piece[0] not in "?{"):
                 continue
-            if token == "[":
-                alias = token
+            if piece == "[":
+                alias = piece
                 continue
             if kind == word:
-                if token.lower() not in _clauses:
+                if piece.lower() not in _clauses:
                     continue
                 append(before)
         if kind == word:
-            match special(token.lower()):
+            match special(piece.lower()):
                 case None:
                     if hides_next:
                         kind = literal
                 case "as":
-                    alias = token
+                    alias = piece
                     in_group = after_close = False
                     continue
                 case "savepoint":
-                    append(token)
+                    append(piece)
                     in_group = after_close = False
                     hides_next = True
                     continue
                 case _:
                     kind = literal
         elif kind == quoted:
-            name = _name(token) if not hides_next else None
-            if name is None or (token[0] == '"' and out and out[-1] == "="):
+            name = _name(piece) if not hides_next else None
+            if name is None or (piece[0] == '"' and out and out[-1] == "="):
                 kind = literal
             else:
-                token = name
+                piece = name
         hides_next = False
         if kind == literal:
             if not in_group:
@@ -144,24 +143,24 @@ def obfuscate_sql(text: str, dialect: str = generic) -> str:
                 in_group = True
                 after_close = False
         elif kind != punctuation:
-            append(token)
+            append(piece)
             in_group = after_close = False
-        elif token == ",":
+        elif piece == ",":
             if not in_group:
                 if out:
-                    out[-1] += token
+                    out[-1] += piece
                 else:
-                    append(token)
+                    append(piece)
                 after_close = False
-        elif token == ";":
+        elif piece == ";":
             in_group = True
         else:
-            append(token)
-            if token == "(":
+            append(piece)
+            if piece == "(":
                 in_group = in_group and not after_close
-            elif token != ")":
+            elif piece != ")":
                 in_group = False
-            after_close = token == ")"
+            after_close = piece == ")"
     if alias and alias != "[":
         append(alias)
     written = " ".join(out)
@@ -181,7 +180,7 @@ def _read(text: str, dialect: str) -> Iterator[tuple[int, str]]:
             kind = match.lastindex
             if kind is None:
                 continue
-            token = match[kind]
+            piece = match[kind]
             if kind == dollar:
                 start = match.start(kind)
                 tag = _dollar_tag.match(text, start)
@@ -190,21 +189,21 @@ def _read(text: str, dialect: str) -> Iterator[tuple[int, str]]:
                     end = text.find(tag[0], tag.end())
                     searches += 1
                 if end >= 0 and tag is not None:
-                    yield literal, token
+                    yield literal, piece
                     resume = end + len(tag[0])
                 elif searches > max_open_dollars:
-                    yield literal, token
+                    yield literal, piece
                 else:
                     name = _dollar_name.match(text, start)
                     assert name is not None
                     yield word, name[0]
                     resume = name.end()
                 break
-            if token == "{" and _call.match(text, match.start(kind)) is None:
-                yield literal, token
+            if piece == "{" and _call.match(text, match.start(kind)) is None:
+                yield literal, piece
                 resume = _end_of_braces(text, match.start(kind))
                 break
-            yield kind, token
+            yield kind, piece
         at = resume
 
 
@@ -217,18 +216,18 @@ def _end_of_braces(text: str, start: int) -> int:
     return len(text)
 
 
-def _name(token: str) -> str | None:
+def _name(piece: str) -> str | None:
     """A name without its quotes; None for one that is none."""
-    quote = token[0]
+    quote = piece[0]
     every = ""
-    if token.endswith(".*") and token[-3] in "\"`]":
-        token, every = token[:-2], ".*"
+    if piece.endswith(".*") and piece[-3] in '"`]':
+        piece, every = piece[:-2], ".*"
     if quote == "[":
-        return token[1:-1] + every
-    inner = token[1:-1]
-    if len(token) == 1 or token[-1] != quote or len(inner) - len(inner.replace(quote, "")) & 1:
+        return piece[1:-1] + every
+    inner = piece[1:-1]
+    if len(piece) == 1 or piece[-1] != quote or len(inner) - len(inner.replace(quote, "")) & 1:
         # It has no end.
         return None
     if not inner.strip():
-        return token + every if not inner or quote == "`" else None
+        return piece + every if not inner or quote == "`" else None
     return inner.replace(quote * 2, quote) + every

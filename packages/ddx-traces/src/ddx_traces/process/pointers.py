@@ -12,6 +12,8 @@ from ..span import Span
 
 links_key = "_dd.span_links"
 
+_links = msgspec.json.Decoder(list[Any])
+
 
 class SpanPointer(msgspec.Struct, frozen=True, gc=False):
     """`kind` is the vendor's name for what is pointed to, `hash` says which one: `hash_components` of what identifies it."""
@@ -28,12 +30,9 @@ def attach_pointers(span: Span, pointers: Sequence[SpanPointer]) -> None:
     """Add `pointers` to the links in the span's tags, which stay unless they are no list."""
     if not pointers:
         return
-    links: Any = None
     try:
-        links = msgspec.json.decode(span.meta.get(links_key, "[]"))
+        links = _links.decode(span.meta.get(links_key, "[]"))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        pass
-    if not isinstance(links, list):
         links = []
     links += [_link(pointer) for pointer in pointers]
     span.meta[links_key] = msgspec.json.encode(links).decode()

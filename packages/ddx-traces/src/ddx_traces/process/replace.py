@@ -73,9 +73,7 @@ class Replacer:
 
     def __init__(self, rules: Sequence[ReplaceRule]) -> None:
         # Most values come again and again; the engine is asked once.
-        self._rules = [
-            (rule.name, Remembered(_compile(rule).replace, max_bytes=remembered_bytes)) for rule in rules
-        ]
+        self._rules = [(rule.name, Remembered(_compile(rule).replace, max_bytes=remembered_bytes)) for rule in rules]
 
     def apply(self, span: Span) -> None:
         for name, replaced in self._rules:

@@ -19,6 +19,9 @@ class TagRule(msgspec.Struct, frozen=True):
     key: str
     value: str | None = None
 
+    def __str__(self) -> str:
+        return self.key if self.value is None else f"{self.key}:{self.value}"
+
 
 class FilterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A trace is kept when its root has all that is required and nothing of what is rejected.
@@ -43,7 +46,10 @@ class FilterSettings(msgspec.Struct, frozen=True, kw_only=True):
             ("filter_tags_regex", self.require_regex, self.reject_regex),
         ):
             if require or reject:
-                told[name] = {"require": [_write(each) for each in require], "reject": [_write(each) for each in reject]}
+                told[name] = {
+                    "require": [str(each) for each in require],
+                    "reject": [str(each) for each in reject],
+                }
         if self.ignore_resources:
             told["ignore_resources"] = list(self.ignore_resources)
         return told
@@ -149,7 +155,3 @@ def _compile(pattern: str) -> Matcher:
     except ImportError:
         raise ValueError("patterns need the package google-re2, which is not installed") from None
     return Matcher(pattern)
-
-
-def _write(rule: TagRule) -> str:
-    return rule.key if rule.value is None else f"{rule.key}:{rule.value}"

@@ -7,6 +7,7 @@ from ddx_agent.config.setting import Section, setting
 from ddx_logs.rules import Rule
 
 MiB = 1 << 20
+log_types = ("function", "extension", "platform")
 
 
 class Logs(Section):
@@ -18,6 +19,13 @@ class Logs(Section):
     )  # fmt: skip
     plain_enabled: bool | None = setting(
         "DD_LOGS_ENABLED", default=None, parser=parse.boolean, about="See `DD_SERVERLESS_LOGS_ENABLED`.",
+    )  # fmt: skip
+    one_source = (("serverless_enabled", "plain_enabled"),)
+    lambda_types: tuple[str, ...] = setting(
+        "DD_LOGS_CONFIG_LAMBDA_LOGS_TYPE", default=log_types, parser=parse.some_of(*log_types),
+        yaml="logs_config.lambda_logs_type",
+        about="Whose lines are collected, with spaces between: function, extension, platform (START, END, REPORT, ...). What "
+        "metrics and flushes need of the platform comes all the same.",
     )  # fmt: skip
     use_compression: bool = setting(
         "DD_LOGS_CONFIG_USE_COMPRESSION", default=True, parser=parse.boolean, yaml="logs_config.use_compression",
@@ -58,6 +66,12 @@ class Logs(Section):
     def enabled(self) -> bool:
         switches = [each for each in (self.serverless_enabled, self.plain_enabled) if each is not None]
         return any(switches) if switches else True
+
+    @property
+    def telemetry_types(self) -> tuple[str, ...]:
+        """What to subscribe to: events of the platform in any case, lines where they are wanted."""
+        lines = [kind for kind in ("function", "extension") if self.enabled and kind in self.lambda_types]
+        return ("platform", *lines)
 
     @property
     def effective_level(self) -> int:
