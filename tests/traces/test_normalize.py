@@ -172,7 +172,12 @@ def test_normalized_texts_are_fixed_points_within_the_limits(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("x" * 5000, "x" * 5000), ("x" * 5001, "x" * 5000), ("é" * 2501, "é" * 2500), ("x" + "é" * 2500, "x" + "é" * 2499)],
+    [
+        ("x" * 5000, "x" * 5000),
+        ("x" * 5001, "x" * 5000),
+        ("é" * 2501, "é" * 2500),
+        ("x" + "é" * 2500, "x" + "é" * 2499),
+    ],
 )
 def test_long_resources_are_cut_between_characters(text: str, expected: str) -> None:
     assert normalized(resource=text).resource == expected

@@ -7,7 +7,7 @@ types and environments repeat from span to span, so their normalised forms are r
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from ..span import Span, max_int64
 
@@ -23,6 +23,10 @@ max_value_bytes: Final = 25_000
 cut_marker: Final = "..."
 max_remembered: Final = 2048
 max_remembered_length: Final = 200
+max_remembered_keys: Final = 128
+"""A span with more of them is not like others, and its keys push nobody else's out."""
+
+_Value = TypeVar("_Value")
 
 
 class Normalizer:
@@ -34,6 +38,7 @@ class Normalizer:
         self._names = _Memo(normalize_name)
         self._types = _Memo(_cut)
         self._environments = _Memo(normalize_tag)
+        self._short_keys: set[str] = set()
 
     def env(self, text: str) -> str:
         return self._environments[text]
@@ -60,11 +65,23 @@ class Normalizer:
             meta["env"] = self._environments[meta["env"]]
         if "http.status_code" in meta and not is_status_code(meta["http.status_code"]):
             del meta["http.status_code"]
-        # One pass in C for what is true of nearly every span: nothing is long.
-        if meta and (max(map(len, meta)) > _surely_short_key or max(map(len, meta.values())) > _surely_short_value):
-            _cut_long(span)
-        if span.metrics and max(map(len, span.metrics)) > _surely_short_key:
-            span.metrics = {_cut_key(key): number for key, number in span.metrics.items()}
+        # Nearly always nothing is long; to know that takes a look at keys seen before, and the length of all values.
+        if not self._short_keys.issuperset(meta):
+            span.meta = meta = self._with_short_keys(meta)
+        if len("".join(meta.values())) > _surely_short_value:
+            for key, value in meta.items():
+                meta[key] = _cut_value(key, value)
+        if not self._short_keys.issuperset(span.metrics):
+            span.metrics = self._with_short_keys(span.metrics)
+
+    def _with_short_keys(self, values: dict[str, _Value]) -> dict[str, _Value]:
+        if any(_cut_to(key, max_key_bytes) is not key for key in values):
+            return {_cut_key(key): value for key, value in values.items()}
+        if len(values) <= max_remembered_keys:
+            if len(self._short_keys) >= max_remembered:
+                self._short_keys.clear()
+            self._short_keys.update(values)
+        return values
 
 
 class _Memo(dict[str, str]):
@@ -164,12 +181,7 @@ def is_status_code(text: str) -> bool:
 
 
 # A character takes four bytes at most.
-_surely_short_key: Final = max_key_bytes // 4
 _surely_short_value: Final = max_value_bytes // 4
-
-
-def _cut_long(span: Span) -> None:
-    span.meta = {_cut_key(key): _cut_value(key, value) for key, value in span.meta.items()}
 
 
 def _cut_key(key: str) -> str:
