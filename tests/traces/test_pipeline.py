@@ -198,7 +198,7 @@ async def test_last_flush_packs_everything_even_when_the_intake_is_down() -> Non
     assert sum(payload.items for payload in rig.fanout.primary.take_all()) == 10
 
 
-@pytest.mark.parametrize("status", [400, 403, 413])
+@pytest.mark.parametrize("status", [400, 403, 404])
 async def test_payloads_that_are_refused_are_counted(status: int) -> None:
     rig = Rig()
     rig.intake.answers = [status]
@@ -206,6 +206,16 @@ async def test_payloads_that_are_refused_are_counted(status: int) -> None:
     await rig.pipeline.flush(FlushKind.BLOCKING)
     rig.check()
     assert rig.dropped(f"refused_{status}") == 2
+
+
+async def test_what_is_too_large_for_the_intake_goes_again_in_halves() -> None:
+    rig = Rig()
+    rig.intake.answers = [413, 202, 413]
+    add(rig, 1)
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    rig.check()
+    assert (rig.delivered, rig.dropped("refused_413")) == (1, 1)
+    assert len(rig.intake.spans) == 1
 
 
 async def test_trouble_of_spans_is_not_that_of_statistics() -> None:
