@@ -52,6 +52,7 @@ may_import_trio = {
     "ddx_traces/proxy/intakes.py",
     "ddx_agent/assemble.py",
     "ddx_agent/commands.py",
+    "ddx_agent/doors.py",
     "ddx_agent/extension.py",
     "ddx_agent/health.py",
     "ddx_agent/link.py",

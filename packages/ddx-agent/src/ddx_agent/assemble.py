@@ -7,29 +7,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
-from socket import SHUT_RDWR, SO_RCVBUF, SOL_SOCKET
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import msgspec
-import trio
 
 from ddx_agent import version
 from ddx_agent.bootstrap import Boot
 from ddx_agent.config import Config
 from ddx_agent.destinations import destinations, proxied_destinations, signals
+from ddx_agent.doors import (
+    datagram_sockets,
+    listeners,
+    own_addresses,
+    port_of,
+    receive_on_unix_sockets,
+    trace_listeners,
+)
 from ddx_agent.endpoints import LambdaEndpoints
 from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_name, function_tags, read_function
 from ddx_agent.link import EventSource
 from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
 from ddx_agent.network import client_settings
+from ddx_agent.signal_settings import enhanced_settings, logs_settings, metrics_settings, traces_settings
 from ddx_agent.status import Status
-from ddx_core import log
 from ddx_core.clock import WallClock, now_ns
 from ddx_core.events import LogLine, TelemetryEvent
 from ddx_core.flush import for_managed_instances
-from ddx_core.http import open_unix_listener
 from ddx_core.intake import (
     ApiKeySource,
     Coding,
@@ -46,17 +51,13 @@ from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 from ddx_logs.durable import DurableContext
 from ddx_logs.pipeline import LogsPipeline
-from ddx_logs.settings import LogsSettings, OwnLines
-from ddx_metrics.enhanced import EnhancedMetrics, EnhancedSettings
-from ddx_metrics.origin import lambda_function
-from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
-from ddx_metrics.settings import Cardinality, Reading
-from ddx_traces.pipeline import TracesPipeline, TracesSettings
+from ddx_metrics.enhanced import EnhancedMetrics
+from ddx_metrics.pipeline import MetricsPipeline
+from ddx_traces.pipeline import TracesPipeline
 from ddx_traces.proxy import Outbox, ProxiedIntakes, ProxySettings
 from ddx_traces.span import Span, TracerPayload
 
 if TYPE_CHECKING:
-    from ddx_agent.config.settings.metrics import Metrics
     from ddx_agent.modes.managed import Managed
     from ddx_agent.modes.on_demand import OnDemand
     from ddx_agent.secrets import ResolvedKey
@@ -101,16 +102,16 @@ class Agent:
         # --- signals --------------------------------------------------------------------------------------------------
         tags = self._tags()
         self.metrics = MetricsPipeline(
-            _metrics_settings(config),
+            metrics_settings(config),
             account=accounts["metrics"],
             fanout=self.fanouts["metrics"],
             compressor=_compressor(config.metrics.compression_level),
             tags=self._metric_tags(tags),
             now_ns=wall_clock,
-            sockets=_datagram_sockets(boot, config),
+            sockets=datagram_sockets(boot, config),
         )
-        if config.metrics.use_dogstatsd and (config.metrics.socket or config.metrics.stream_socket):
-            self._add_unix_sockets(boot)
+        for close in receive_on_unix_sockets(boot, config, self.metrics):
+            self._closing.callback(close)
         sampler: UsageSampler | None = None
         if config.metrics.enhanced and config.metrics.proc_enhanced:
             from ddx_metrics.usage import ProcReader, Usage, UsageSampler
@@ -118,12 +119,7 @@ class Agent:
             sampler = UsageSampler(Usage(ProcReader()), one_at_a_time=not function.is_managed)
         self.enhanced = EnhancedMetrics(
             self.metrics.add,
-            settings=EnhancedSettings(
-                enabled=config.metrics.enhanced,
-                holds_first=not function.is_managed,
-                one_at_a_time=not function.is_managed,
-                is_new_sandbox=not boot.lives,
-            ),
+            settings=enhanced_settings(config, function, is_new_sandbox=not boot.lives),
             now_ns=wall_clock,
             architecture=function.architecture,
             drain=self.metrics.drain,
@@ -132,16 +128,7 @@ class Agent:
         # Libraries count errors too: one invocation's error is one error, whoever tells first.
         self.metrics.ask_before("aws.lambda.enhanced.errors", self.enhanced.admit_error)
         self.logs = LogsPipeline(
-            LogsSettings(
-                enabled=config.logs.enabled,
-                managed_instances=function.is_managed,
-                platform_lines="platform" in config.logs.lambda_types,
-                ship_own_lines=OwnLines(config.logs.own_lines),
-                rules=config.logs.rules,
-                durable_invocations=config.logs.durable_invocations,
-                reads_more_levels=config.logs.read_levels,
-                max_bytes=config.logs.buffer_bytes,
-            ),
+            logs_settings(config, function),
             account=accounts["logs"],
             fanout=self.fanouts["logs"],
             compressor=_compressor(
@@ -165,28 +152,15 @@ class Agent:
             new_id=_new_id,
             take_datagrams=self.metrics.take_datagrams,
         )
-        traces_listeners = _trace_listeners(boot, config)
+        traces_listeners = trace_listeners(boot, config)
         self.traces = TracesPipeline(
-            TracesSettings(
-                function_name=function.name,
-                service=config.general.service,
-                env=config.general.env,
-                version=config.general.version,
+            traces_settings(
+                config,
+                function,
                 runtime_api=environ.get("AWS_LAMBDA_RUNTIME_API", ""),
-                own_addresses=_own_addresses(boot),
-                computes_stats=config.traces.computes_stats,
-                max_buffer_bytes=config.traces.buffer_bytes,
-                max_request_bytes=config.traces.max_request_bytes,
-                max_connections=config.traces.max_connections,
-                tracers_may_drop=config.traces.tracers_may_drop,
-                represents_services=config.traces.represents_services,
-                filters=config.traces.filters,
-                told_of_filters=config.traces.filters.describe(),
-                obfuscation=config.traces.obfuscation,
-                replace_rules=config.traces.replace_rules,
-                receiver_port=_port(boot, "traces"),
-                receiver_socket=config.traces.receiver_socket or "",
-                statsd_port=_port(boot, "dogstatsd"),
+                own_addresses=own_addresses(boot),
+                receiver_port=port_of(boot, "traces"),
+                statsd_port=port_of(boot, "dogstatsd"),
             ),
             account=accounts["traces"],
             stats_account=accounts["stats"],
@@ -247,8 +221,8 @@ class Agent:
 
         # --- doors ----------------------------------------------------------------------------------------------------
         self.telemetry = TelemetryReceiver(self._observe)
-        self.telemetry_listeners = _listeners(boot, "telemetry")
-        self.endpoint_listeners = _listeners(boot, "lifecycle")
+        self.telemetry_listeners = listeners(boot, "telemetry")
+        self.endpoint_listeners = listeners(boot, "lifecycle")
         self._listeners = (*traces_listeners, *self.telemetry_listeners, *self.endpoint_listeners)
         self.status = Status(
             version=version,
@@ -298,36 +272,6 @@ class Agent:
         fanout = open_fanout(account, endpoints, self.client, max_bytes=self.config.intakes.proxied_buffer_bytes)
         self.fanouts[intake] = fanout
         return Outbox(account, fanout)
-
-    def _add_unix_sockets(self, boot: Boot) -> None:
-        from ddx_metrics import unix_sockets
-
-        metrics = self.config.metrics
-        for variable, path, bind, receive in (
-            (
-                "DD_DOGSTATSD_SOCKET",
-                metrics.socket,
-                unix_sockets.bind_datagram_socket,
-                unix_sockets.receive_datagrams,
-            ),
-            (
-                "DD_DOGSTATSD_STREAM_SOCKET",
-                metrics.stream_socket,
-                unix_sockets.bind_stream_socket,
-                unix_sockets.receive_streams,
-            ),
-        ):
-            if path is None:
-                continue
-            try:
-                sock = bind(path, metrics.receive_buffer)
-            except (OSError, ValueError) as error:
-                boot.troubles.append(f"{variable}={path!r} cannot be bound: {error}; going on without it")
-                log.warning("start_trouble", about=boot.troubles[-1])
-            else:
-                # Its name stays when this process ends: the next one takes over what nobody answers at.
-                self._closing.callback(sock.close)
-                receive(self.metrics, sock, _reading(metrics, "uds"))
 
     def _observe(self, event: TelemetryEvent) -> None:
         # Logs first: a line that tells of running out of memory must be known when the invocation ends.
@@ -419,94 +363,3 @@ def _new_id() -> str:
 
 def _compressor(level: int, coding: Coding = Coding.ZSTD) -> Compressor:
     return Compressor(coding, level) if level else Compressor(Coding.IDENTITY)
-
-
-def _listeners(boot: Boot, purpose: str) -> list[trio.SocketListener]:
-    sock = boot.sockets.get(purpose)
-    return [trio.SocketListener(_trio_socket(sock))] if sock is not None else []
-
-
-def _trace_listeners(boot: Boot, config: Config) -> list[trio.SocketListener]:
-    sock = boot.sockets.get("traces")
-    if not config.traces.enabled:
-        if sock is not None:
-            # It was bound before the file was read. Whoever else holds it, nobody is left waiting in its backlog.
-            with suppress(OSError):
-                sock.shutdown(SHUT_RDWR)
-        return []
-    listeners = _listeners(boot, "traces")
-    path = config.traces.receiver_socket
-    if path:
-        try:
-            listeners.append(open_unix_listener(path))
-        except (OSError, ValueError) as error:
-            boot.troubles.append(f"DD_APM_RECEIVER_SOCKET={path!r} cannot be bound: {error}; going on without it")
-            log.warning("traces_socket_not_bound", path=path, error=str(error))
-    return listeners
-
-
-def _port(boot: Boot, purpose: str) -> int:
-    """0: it is not bound."""
-    sock = boot.sockets.get(purpose)
-    return 0 if sock is None else sock.getsockname()[1]
-
-
-def _metrics_settings(config: Config) -> MetricsSettings:
-    metrics = config.metrics
-    return MetricsSettings(
-        namespace=metrics.namespace,
-        no_namespace=metrics.no_namespace,
-        blocklist=metrics.blocklist,
-        blocks_prefixes=metrics.blocks_prefixes,
-        exclude_tags=frozenset(metrics.exclude_tags),
-        origin_category=lambda_function,
-        series_as_json=metrics.series_format == "json",
-        histogram_aggregates=metrics.histogram_aggregates,
-        histogram_percentiles=metrics.histogram_percentiles,
-        copies_to=metrics.copies_prefix if metrics.copies_histograms else None,
-        takes_times=metrics.takes_times,
-        sender_tags=Cardinality(metrics.tag_cardinality) if metrics.origin_detection_client else None,
-        max_contexts=metrics.max_contexts,
-        max_tag_sets=metrics.max_tag_sets,
-        max_bytes=metrics.buffer_bytes,
-        reading=_reading(metrics, "udp"),
-    )
-
-
-def _reading(metrics: Metrics, transport: str) -> Reading:
-    return Reading(
-        max_bytes=metrics.datagram_bytes,
-        round_datagrams=metrics.round_datagrams,
-        needs_eol=transport in metrics.eol_required,
-    )
-
-
-def _datagram_sockets(boot: Boot, config: Config) -> list[Any]:
-    """The pipeline reads them as they are and leaves them open, for the next agent should this one die."""
-    sock = boot.sockets.get("dogstatsd")
-    if sock is None or not config.metrics.use_dogstatsd:
-        return []
-    if config.metrics.receive_buffer is not None:
-        # datadog.yaml was not read yet when it was bound.
-        with suppress(OSError):
-            sock.setsockopt(SOL_SOCKET, SO_RCVBUF, config.metrics.receive_buffer)
-    sock.setblocking(False)
-    return [sock]
-
-
-def _own_addresses(boot: Boot) -> tuple[str, ...]:
-    """Where the function's libraries reach the agent: spans that tell of such calls are no news to anyone."""
-    found: list[str] = []
-    for purpose in ("lifecycle", "dogstatsd"):
-        sock = boot.sockets.get(purpose)
-        if sock is not None:
-            host, port = sock.getsockname()[:2]
-            found.append(f"{host}:{port}")
-    return tuple(found)
-
-
-def _trio_socket(sock: Any) -> trio.socket.SocketType:
-    """A second handle on a socket bound in stage 0; the first stays open, for the next agent should this one die."""
-    with suppress(OSError):
-        sock.setblocking(False)
-    return trio.socket.fromfd(sock.fileno(), sock.family, sock.type)

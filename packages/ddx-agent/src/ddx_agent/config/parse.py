@@ -262,7 +262,9 @@ def patterns(raw: Raw) -> Partly:
     if isinstance(raw, str):
         from csv import reader
 
-        entries = [] if raw.strip() == "[]" else [each for line in reader([raw], skipinitialspace=True) for each in line]
+        entries = (
+            [] if raw.strip() == "[]" else [each for line in reader([raw], skipinitialspace=True) for each in line]
+        )
     return Partly(*parse_patterns([each.strip() for each in entries if each.strip()]))
 
 

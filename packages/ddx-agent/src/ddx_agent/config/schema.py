@@ -67,7 +67,11 @@ ports_read_at_start: tuple[tuple[str, int | str, str], ...] = (
     ("DDX_DOGSTATSD_HOST", "127.0.0.1", "Address that this port is bound to; IPv6 too (`::1`)."),
     ("DD_DOGSTATSD_NON_LOCAL_TRAFFIC", "false", "`true`: the same on all addresses, not on loopback alone."),
     ("DD_APM_RECEIVER_PORT", 8126, "TCP port of the trace agent; 0 for none."),
-    ("DD_APM_NON_LOCAL_TRAFFIC", "false", "`true`: the trace agent's port is bound on all addresses, not on loopback alone."),
+    (
+        "DD_APM_NON_LOCAL_TRAFFIC",
+        "false",
+        "`true`: the trace agent's port is bound on all addresses, not on loopback alone.",
+    ),
     ("DDX_TELEMETRY_PORT", 8999, "TCP port that Lambda posts telemetry to."),
     ("DDX_TELEMETRY_HOST", "0.0.0.0", "Address that the telemetry port is bound to."),  # noqa: S104
 )
