@@ -69,9 +69,7 @@ def _transcoded(element: Raw) -> Raw:
             span = msgspec.json.decode(bytes(element).decode("utf-8", "replace"))
         binaries: Any = span.get("meta_struct")
         if binaries:
-            span["meta_struct"] = {
-                key: binascii.a2b_base64(value, strict_mode=True) for key, value in binaries.items()
-            }
+            span["meta_struct"] = {key: binascii.a2b_base64(value, strict_mode=True) for key, value in binaries.items()}
         encoded = Raw(msgspec.msgpack.encode(span))
     except (*undecodable, TypeError, AttributeError, binascii.Error):
         return _nil
