@@ -218,7 +218,7 @@ async def test_an_open_breaker_is_passed_by_when_somebody_waits(
     await start(nursery, intake)
     signal = Signal(intake)
     await open_breaker(signal)
-    assert "intake_unavailable endpoint=main" in caplog.text
+    assert 'intake_unavailable about="main all" reason="main: status 503 after 1 attempts"' in caplog.text
     requests = len(intake.requests)
     signal.put(b"b", b"c", b"d")
     assert await signal.flush(blocking=True, seconds=1)

@@ -53,6 +53,7 @@ from ddx_logs.durable import DurableContext
 from ddx_logs.pipeline import LogsPipeline
 from ddx_metrics.enhanced import EnhancedMetrics
 from ddx_metrics.pipeline import MetricsPipeline
+from ddx_metrics.pipeline import lanes as metric_lanes
 from ddx_traces.pipeline import TracesPipeline
 from ddx_traces.proxy import Outbox, ProxiedIntakes, ProxySettings
 from ddx_traces.span import Span, TracerPayload
@@ -92,7 +93,13 @@ class Agent:
         # --- ways out -------------------------------------------------------------------------------------------------
         accounts = {signal: Account(signal) for signal in signals}
         self.fanouts = {
-            signal: open_fanout(accounts[signal], endpoints, self.client, max_bytes=config.own.queue_bytes)
+            signal: open_fanout(
+                accounts[signal],
+                endpoints,
+                self.client,
+                max_bytes=config.own.queue_bytes,
+                lanes=metric_lanes if signal == "metrics" else (),
+            )
             for signal, endpoints in destinations(config, key).items()
         }
         self.needs_tls = any(

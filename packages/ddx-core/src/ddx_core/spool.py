@@ -221,7 +221,16 @@ def queue_spooled(spool: Spool, find: Callable[[str], Fanout | None]) -> Amount:
         amount = Amount(each.payload.items, each.payload.size)
         fanout = find(each.signal)
         queue = (
-            next((queue for queue in fanout.queues if queue.endpoint.name == each.endpoint), None) if fanout else None
+            next(
+                (
+                    queue
+                    for queue in fanout.queues
+                    if queue.endpoint.name == each.endpoint and queue.takes(each.payload)
+                ),
+                None,
+            )
+            if fanout
+            else None
         )
         if queue is None:
             log.warning(

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import trio
 
 from ddx_core.clock import WallClock, ns_per_s
-from ddx_core.intake import Compressor, Fanout
+from ddx_core.intake import Compressor, Fanout, Lane
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
@@ -34,7 +34,15 @@ from .sample import MetricType, Sample
 from .settings import MetricsSettings
 from .split import split_payload
 
-__all__ = ["MetricsPipeline", "MetricsSettings"]
+__all__ = ["MetricsPipeline", "MetricsSettings", "lanes"]
+
+lanes: Final = (
+    Lane(frozenset(["/api/v2/series"]), 0.375),
+    Lane(frozenset(["/api/beta/sketches"]), 0.375),
+    Lane(frozenset(["/intake/"]), 0.125),
+    Lane(frozenset(["/api/v1/check_run"]), 0.125),
+)
+"""For `open_fanout`: each API of the metrics intake has its own troubles."""
 
 _slice_s: Final = 0.001
 

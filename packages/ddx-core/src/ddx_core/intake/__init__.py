@@ -3,7 +3,7 @@
 from .attempt import ClientSettings, load_httpx
 from .client import IntakeClient, Outcome, Sent
 from .compress import Coding, Compressor, decompress
-from .fanout import EndpointQueue, Fanout, Split, SpooledPayload, open_fanout
+from .fanout import EndpointQueue, Fanout, Lane, Split, SpooledPayload, open_fanout
 from .network import Proxy, ProxyRules, TlsPolicy, parse_no_proxy
 from .payload import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
 from .progress import Doubt
@@ -20,6 +20,7 @@ __all__ = [
     "EndpointQueue",
     "Fanout",
     "IntakeClient",
+    "Lane",
     "Outcome",
     "Payload",
     "Proxy",

@@ -6,7 +6,7 @@ Rules of this file:
 - Every attempt runs under a limit of its own, `_running_time_limit`; httpx knows none.
 - Every endpoint has connections of its own, so that one which hangs cannot keep another waiting for a connection.
 - Time that a frozen sandbox spends frozen is not held against an attempt: its limit counts ticks of a running process.
-- The status decides; the answer's body is read for the log and to free the connection, bounded in bytes and seconds.
+- The status decides; the answer's body is read to free the connection, bounded in bytes and seconds.
 """
 
 from __future__ import annotations
@@ -158,12 +158,12 @@ class Connections:
         response = await pool.transport.handle_async_request(request)
         status = response.status_code
         retry_after_s = parse_retry_after(response.headers.get("retry-after"), now_s=self._wall_clock() / ns_per_s)
-        progress.answer = Answer(status, retry_after_s, "")
+        progress.answer = Answer(status, retry_after_s)
         if not 200 <= status < 300:
             # An accepted payload stays in doubt until the caller knows: it may be cancelled before.
             progress.take_doubt_back()
         try:
-            progress.answer = Answer(status, retry_after_s, await _read_bounded(response))
+            await _read_bounded(response)
         finally:
             with anyio.move_on_after(close_s, shield=True):
                 await response.aclose()
@@ -376,14 +376,12 @@ async def _running_time_limit(seconds: float, wall_clock: WallClock) -> AsyncGen
         raise
 
 
-async def _read_bounded(response: httpx.Response) -> str:
-    """The beginning of the answer's body, as one line for a log. What comes late, cut off or without end is let go."""
-    text = b""
+async def _read_bounded(response: httpx.Response) -> None:
+    """Read the answer's body away. What comes late, cut off or without end is let go."""
     size = 0
     with anyio.move_on_after(_seconds_for_body()) as scope:
         try:
             async for chunk in response.aiter_raw():
-                text = (text + chunk)[:200]
                 size += len(chunk)
                 if size > max_answer_bytes:
                     # Leaving the loop would abandon four nested generators; the next read ends them all instead.
@@ -391,7 +389,6 @@ async def _read_bounded(response: httpx.Response) -> str:
         except Exception as error:
             if not _is_of_the_network(error):
                 raise
-    return text.decode("utf-8", "replace").replace("\n", " ").strip()
 
 
 def _is_of_the_network(error: Exception) -> bool:

@@ -94,6 +94,7 @@ class IntakeClient:
                     f"{endpoint.name}: no API key yet", maybe_delivered=doubt.maybe_delivered, attempted=attempts > 0
                 )
             repeated = repeated or doubt.maybe_delivered
+            doubt.is_repeated = doubt.is_repeated or repeated
             result = await self._connections.attempt(endpoint, payload, key, doubt)
             retry_after_s: float | None = None
             if isinstance(result, Failure):
@@ -136,16 +137,16 @@ class IntakeClient:
 def _report_refusal(endpoint: Endpoint, payload: Payload, answer: Answer) -> None:
     log.warning(
         "intake_refused",
-        endpoint=endpoint.name,
-        path=payload.path,
-        status=answer.status,
-        detail=answer.detail,
+        # The intake's own words are not told: it may quote the key or the data.
+        about=f"{endpoint.name} {payload.path.partition('?')[0]} {answer.status}",
         items=payload.items,
         help=_help.get(answer.status, "not sent again"),
     )
 
 
 _help: Final = {
+    400: "the intake does not understand it; not sent again",
+    404: "there is no such API at this URL; check DD_SITE and the URLs of intakes",
     401: "check DD_API_KEY and DD_SITE",
     403: "check DD_API_KEY and DD_SITE",
     413: "sent again in smaller parts, where that can be done",

@@ -16,18 +16,21 @@ class Coding(StrEnum):
 
 
 class Compressor:
-    """Compresses with one coding at one level; zstd levels are 1 to 22, gzip 1 to 9 (levels outside are clamped)."""
+    """Compresses with one coding at one level; zstd levels are -7 (fastest) to 22, gzip 1 to 9 (others are clamped)."""
 
     def __init__(self, coding: Coding = Coding.ZSTD, level: int = 3) -> None:
         self.coding = coding
-        self.level = max(1, min(level, 22 if coding is Coding.ZSTD else 9))
+        lowest, highest = (-7, 22) if coding is Coding.ZSTD else (1, 9)
+        self.level = max(lowest, min(level, highest))
         self._zstd = zstandard.ZstdCompressor(level=self.level) if coding is Coding.ZSTD else None
 
     def compress(self, body: bytes) -> tuple[bytes, str | None]:
         """The coded body and the value of Content-Encoding (None: send no such header)."""
         if self._zstd is not None:
             try:
-                return self._zstd.compress(body), "zstd"
+                # A copy: zstandard makes room for the worst case and shrinks it in place, and of what is kept long each
+                # piece would leave a hole of half a megabyte behind it.
+                return bytes(memoryview(self._zstd.compress(body))), "zstd"
             except zstandard.ZstdError:
                 return body, None
         if self.coding is Coding.GZIP:

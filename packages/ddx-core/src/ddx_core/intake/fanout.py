@@ -43,11 +43,12 @@ given may come from the spool, so it must not count on having made it."""
 class _Queued:
     """A payload on one endpoint's queue, and whether an attempt may have arrived without our knowing."""
 
-    __slots__ = ("doubt", "payload")
+    __slots__ = ("doubt", "is_repeat_counted", "payload")
 
     def __init__(self, payload: Payload, *, uncertain: bool = False) -> None:
         self.payload = payload
         self.doubt = Doubt(uncertain)
+        self.is_repeat_counted = False
 
 
 class SpooledPayload(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,11 +63,27 @@ class SpooledPayload(msgspec.Struct, frozen=True, kw_only=True):
     uncertain: bool = False
 
 
-class EndpointQueue:
-    """What waits for one endpoint, at most `max_bytes` of compressed bodies; beyond that the oldest are dropped and counted."""
+class Lane(msgspec.Struct, frozen=True):
+    """Payloads with one of these `paths` wait, fail and are put off apart from all others of their signal.
 
-    def __init__(self, endpoint: Endpoint, client: IntakeClient, account: Account, *, max_bytes: int) -> None:
+    `share` is their part of the bytes that may wait for an endpoint.
+    """
+
+    paths: frozenset[str]
+    share: float
+
+
+class EndpointQueue:
+    """What waits for one endpoint, at most `max_bytes` of compressed bodies; beyond that the oldest are dropped and counted.
+
+    With a `lane` it is only for the payloads of that one.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, client: IntakeClient, account: Account, *, max_bytes: int, lane: Lane | None = None
+    ) -> None:
         self.endpoint = endpoint
+        self._lane = lane
         self.account = account
         self.breaker = Breaker()
         self._client = client
@@ -76,11 +93,16 @@ class EndpointQueue:
         self._flushing = anyio.Lock()
         self._settled = 0
         self._leave_alone_until_ns = 0
+        self._trouble = f"no answer within {fair_chance_s:g} s or more"
         self._split: Split | None = None
 
     def split_with(self, split: Split) -> None:
         """What the endpoint finds too large goes in parts from here on."""
         self._split = split
+
+    def takes(self, payload: Payload) -> bool:
+        """Whether a payload belongs here."""
+        return self._lane is None or payload.path in self._lane.paths
 
     def put(self, payload: Payload, *, uncertain: bool = False) -> None:
         self._queue.put(_Queued(payload, uncertain=uncertain), size=payload.size, items=payload.items)
@@ -178,18 +200,25 @@ class EndpointQueue:
             return
         try:
             with self._queue.lease(max_entries=1) as (entry,):
-                payload = entry.value.payload
-                sent = await self._client.send(self.endpoint, payload, doubt=entry.value.doubt)
+                queued = entry.value
+                payload = queued.payload
+                try:
+                    sent = await self._client.send(self.endpoint, payload, doubt=queued.doubt)
+                finally:
+                    self._count_repeat(queued)
                 self._settled += 1
                 parts = self._parts(payload) if sent.status == too_large else ()
                 if not parts:
                     self._settle(payload, sent)
             # No await since the answer: there is no moment at which the whole or a part could get lost.
             for part in parts:
-                self.put(part, uncertain=sent.repeated)
+                again = _Queued(part, uncertain=sent.repeated)
+                again.is_repeat_counted = queued.is_repeat_counted
+                self._queue.put(again, size=part.size, items=part.items)
             results.append(True)
         except Unavailable as trouble:
-            log.debug("intake_send_put_off", endpoint=self.endpoint.name, reason=str(trouble))
+            self._trouble = str(trouble)
+            log.debug("intake_send_put_off", endpoint=self.endpoint.name, reason=self._trouble)
             if trouble.retry_after_s:
                 pause_ns = int(min(trouble.retry_after_s, longest_pause_s) * ns_per_s)
                 self._leave_alone_until_ns = self._client.wall_clock() + pause_ns
@@ -201,9 +230,13 @@ class EndpointQueue:
             log.error("intake_send_failed", endpoint=self.endpoint.name, exc_info=failure)
             results.append(None)
 
+    def _count_repeat(self, queued: _Queued) -> None:
+        """Once, when it goes out again, whatever becomes of it: the intake may have it twice from then on."""
+        if queued.doubt.is_repeated and not queued.is_repeat_counted:
+            queued.is_repeat_counted = True
+            self.account.repeat(queued.payload.items, queued.payload.size)
+
     def _settle(self, payload: Payload, sent: Sent) -> None:
-        if sent.repeated:
-            self.account.repeat(payload.items, payload.size)
         if sent.outcome is Outcome.DELIVERED:
             self.account.deliver(payload.items, payload.size)
         else:
@@ -232,11 +265,18 @@ class EndpointQueue:
         was_open = self.breaker.is_open
         self.breaker.failed()
         if self.breaker.is_open and not was_open:
-            log.warning("intake_unavailable", endpoint=self.endpoint.name, queued=len(self._queue))
+            paths = "all" if self._lane is None else ",".join(sorted(self._lane.paths))
+            log.warning(
+                "intake_unavailable",
+                about=f"{self.endpoint.name} {paths}",
+                reason=self._trouble,
+                queued=len(self._queue),
+                consequence="data waits, and the intake is tried again in the background",
+            )
 
 
 class Fanout:
-    """A signal's way out. `queues[0]` is the primary."""
+    """A signal's way out: for each endpoint a queue, or one a lane. `queues[0]` is the primary's first."""
 
     def __init__(self, queues: Sequence[EndpointQueue]) -> None:
         self.queues = tuple(queues)
@@ -248,7 +288,7 @@ class Fanout:
     @property
     def accounts(self) -> tuple[Account, ...]:
         """The accounts of the additional endpoints; the signal's own is its pipeline's to show."""
-        return tuple(queue.account for queue in self.queues[1:])
+        return tuple(dict.fromkeys(queue.account for queue in self.queues if queue.account is not self.primary.account))
 
     def split_with(self, split: Split) -> None:
         """How payloads of this signal are made smaller when an endpoint finds them too large; without it they are dropped."""
@@ -257,17 +297,18 @@ class Fanout:
 
     def has_room(self) -> bool:
         """Whether encoding more is of use now: while the primary's queue is well filled, data rests better unencoded."""
-        return self.primary.has_room()
+        return all(queue.has_room() for queue in self.queues if queue.account is self.primary.account)
 
     @property
     def is_in_trouble(self) -> bool:
         return any(queue.breaker.is_open and not queue.is_empty for queue in self.queues)
 
     def put(self, payload: Payload) -> None:
-        self.primary.put(payload)
-        for queue in self.queues[1:]:
-            queue.account.accept(payload.items, payload.size)
-            queue.put(payload)
+        for queue in self.queues:
+            if queue.takes(payload):
+                if queue.account is not self.primary.account:
+                    queue.account.accept(payload.items, payload.size)
+                queue.put(payload)
 
     async def flush(self, *, wait_for_open_breaker: bool, last_chance: bool = False) -> None:
         """All endpoints at once; ends when each holds nothing or is in trouble, or with the caller's deadline.
@@ -285,16 +326,24 @@ async def _flush_queue(queue: EndpointQueue, wait_for_open_breaker: bool, last_c
     await queue.flush(wait_for_open_breaker=wait_for_open_breaker, last_chance=last_chance)
 
 
-def open_fanout(account: Account, endpoints: Sequence[Endpoint], client: IntakeClient, *, max_bytes: int) -> Fanout:
-    """A fanout whose first endpoint settles `account` and whose others get accounts named `signal@endpoint`."""
-    return Fanout(
-        [
-            EndpointQueue(
-                endpoint,
-                client,
-                account if index == 0 else Account(f"{account.name}@{endpoint.name}"),
-                max_bytes=max_bytes,
-            )
-            for index, endpoint in enumerate(endpoints)
+def open_fanout(
+    account: Account,
+    endpoints: Sequence[Endpoint],
+    client: IntakeClient,
+    *,
+    max_bytes: int,
+    lanes: Sequence[Lane] = (),
+) -> Fanout:
+    """A fanout whose first endpoint settles `account` and whose others get accounts named `signal@endpoint`.
+
+    `lanes`, where the signal has payloads for several APIs of an endpoint, must have all their paths.
+    """
+    queues: list[EndpointQueue] = []
+    for index, endpoint in enumerate(endpoints):
+        own = account if index == 0 else Account(f"{account.name}@{endpoint.name}")
+        if not lanes:
+            queues.append(EndpointQueue(endpoint, client, own, max_bytes=max_bytes))
+        queues += [
+            EndpointQueue(endpoint, client, own, max_bytes=int(max_bytes * lane.share), lane=lane) for lane in lanes
         ]
-    )
+    return Fanout(queues)

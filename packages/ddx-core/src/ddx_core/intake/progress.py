@@ -23,21 +23,21 @@ _expired, _not_yet_valid, _wrong_host, _wrong_address = 10, 9, 62, 64
 
 
 class Doubt:
-    """Whether an earlier attempt of a payload may have arrived. Kept up to date while a send runs, so that a cancelled
-    caller knows it as well."""
+    """Whether an earlier attempt of a payload may have arrived (`maybe_delivered`), and whether it went out again all the same
+    (`is_repeated`). Kept up to date while a send runs, so that a cancelled caller knows it as well."""
 
-    __slots__ = ("maybe_delivered",)
+    __slots__ = ("is_repeated", "maybe_delivered")
 
     def __init__(self, maybe_delivered: bool = False) -> None:
         self.maybe_delivered = maybe_delivered
+        self.is_repeated = False
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The intake's word. `detail` is the beginning of the body, on one line."""
+    """The intake's word."""
 
     status: int
     retry_after_s: float | None
-    detail: str
 
 
 class Failure(msgspec.Struct, frozen=True):
