@@ -263,6 +263,16 @@ def test_the_oldest_are_forgotten_first() -> None:
     assert [setting.tracker.get(str(number)) is not None for number in range(5)] == [False, False, True, True, True]
 
 
+def test_the_end_of_a_forgotten_invocation_is_not_that_of_a_new_one() -> None:
+    setting = Setting(has_invoke_events=False, capacity=3)
+    ids = [str(number) for number in range(8)]
+    setting.feed(*(("start", each) for each in ids), *(("report", each) for each in ids))
+    entries = setting.diary.entries
+    assert [entry for entry in entries if entry.startswith("invoke")] == [f"invoke:{each}" for each in ids]
+    assert [entry for entry in entries if entry.startswith("report")] == [f"report:{each}" for each in ids]
+    assert setting.tracker.seen == 8
+
+
 def test_an_observer_that_fails_is_reported_and_the_next_one_told(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(InvocationObserver):
         def on_invoke(self, invocation: Invocation) -> None:

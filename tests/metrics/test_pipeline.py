@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -324,3 +325,31 @@ def test_it_is_a_pipeline_with_its_accounts() -> None:
     pipeline: Pipeline = rig.pipeline
     assert pipeline.name == "metrics"
     assert list(pipeline.accounts) == [rig.account]
+
+
+def fat_metrics(rig: Rig, count: int) -> None:
+    rig.pipeline.add(
+        Sample(name=f"m{number}", value=1.0, type=MetricType.COUNT, tags=(f"t:{os.urandom(400).hex()}",))
+        for number in range(count)
+    )
+
+
+@pytest.mark.parametrize("kind", FlushKind)
+async def test_a_flush_of_more_than_the_queue_holds_loses_nothing_at_an_intake_that_answers(kind: FlushKind) -> None:
+    rig = Rig(queue_bytes=800_000)
+    fat_metrics(rig, 5_000)
+    rig.clock.advance(20)
+    await rig.pipeline.flush(kind)
+    rig.check()
+    assert rig.dropped == {}
+    assert rig.account.snapshot().delivered.items == 5_000
+
+
+async def test_the_last_flush_pushes_nothing_out_of_the_queue_though_the_intake_is_down() -> None:
+    rig = Rig(queue_bytes=800_000)
+    rig.intake.is_down = True
+    fat_metrics(rig, 5_000)
+    await rig.pipeline.flush(FlushKind.FINAL)
+    rig.check()
+    assert rig.dropped == {}
+    assert sum(payload.items for payload in rig.fanout.primary.take_all()) == 5_000

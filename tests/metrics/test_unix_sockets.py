@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from datadog.dogstatsd.base import DogStatsd
 
 from ddx_core.pipeline import FlushKind, start_contained
+from ddx_metrics.dogstatsd.server import DatagramReceiver
 from ddx_metrics.dogstatsd.stream import StreamReceiver
 from ddx_metrics.settings import Reading
 from ddx_metrics.unix_sockets import (
@@ -178,3 +180,23 @@ async def test_a_unix_datagram_above_the_limit_gives_its_whole_lines(tmp_path: P
     assert {metric.name: metric.value for metric in rig.delivered} == {"m": 166, "n": 1}
     assert rig.dropped == {"truncated": 1}
     close_and_unlink(sock)
+
+
+async def test_a_unix_datagram_socket_is_read_again_at_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """It holds ten datagrams or so: who sends more waits for the reader."""
+    sock = bind_datagram_socket(str(tmp_path / "statsd"))
+    taken: list[bytes] = []
+    with sock, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(str(tmp_path / "statsd"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(DatagramReceiver(sock, taken.extend).serve)
+            began = trio.current_time()
+            for burst in range(20):
+                for number in range(5):
+                    sender.send(b"%d.%d:1|c" % (burst, number))
+                while len(taken) < 5 * (burst + 1):
+                    await trio.lowlevel.checkpoint()
+            assert trio.current_time() == began
+            nursery.cancel_scope.cancel()

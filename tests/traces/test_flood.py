@@ -49,3 +49,22 @@ async def test_a_flood_while_the_intake_is_down_is_bounded_and_what_was_taken_ar
         assert (snapshot.delivered.items, snapshot.held.items, snapshot.dropped) == (spans, 0, {})
         client = await rig.client()
         assert (await client.ask("POST", "/v0.4/traces", v04(wire_trace(99_999)))).status == 200
+
+
+async def test_the_last_flush_pushes_nothing_out_of_the_queue_whether_the_intake_answers_or_not() -> None:
+    for is_down in (False, True):
+        async with serving(settings, outbox_bytes=outbox_bytes) as rig:
+            rig.intake.is_down = True
+            client = await rig.client()
+            spans = 0
+            for number in range(40):
+                body = v04(wire_trace(number + 1, 20, meta={"filler": "x" * 500}))
+                answer = await client.ask("POST", "/v0.4/traces", body)
+                spans += 20 if answer.status == 200 else 0
+            rig.intake.is_down = is_down
+            await rig.pipeline.flush(FlushKind.FINAL)
+            rig.check()
+            snapshot = rig.account.snapshot()
+            assert len(rig.pipeline._store) == 0  # pyright: ignore[reportPrivateUsage] (all of it is packed: for the spool)
+            assert (snapshot.delivered.items, snapshot.held.items) == ((0, spans) if is_down else (spans, 0))
+            assert snapshot.dropped == {}

@@ -59,7 +59,6 @@ def test_each_path_leads_to_its_intake(path: str, target: str, to: str) -> None:
         ("/debugger/v1/input", "debugger-logs", "/api/v2/logs", "agent-debugger"),
         ("/debugger/v1/diagnostics", "debugger", "/api/v2/debugger", "agent-debugger"),
         ("/debugger/v2/input", "debugger", "/api/v2/debugger", "agent-debugger"),
-        ("/symdb/v1/input", "debugger", "/api/v2/debugger", "agent-symdb"),
     ],
 )
 def test_the_debuggers_intakes_are_told_the_functions_tags(path: str, target: str, to: str, origin: str) -> None:
@@ -68,6 +67,27 @@ def test_the_debuggers_intakes_are_told_the_functions_tags(path: str, target: st
     assert (found.target, address.path) == (target, to)
     assert parse_qs(address.query) == {"ddtags": ["functionname:orders,env:prod,host:a,team:b"], "x": ["1+1"]}
     assert {("dd-request-id", "id-1"), ("dd-evp-origin", origin)} <= set(found.headers)
+
+
+def test_symbols_come_with_the_functions_tags_in_a_header() -> None:
+    found = forward("/symdb/v1/input", ("x-datadog-additional-tags", "host:a"), query="x=1")
+    assert (found.target, found.path) == ("debugger", "/api/v2/debugger?x=1")
+    assert {
+        ("dd-request-id", "id-1"),
+        ("dd-evp-origin", "agent-symdb"),
+        ("x-datadog-additional-tags", "functionname:orders,env:prod,host:a"),
+    } == set(found.headers)
+
+
+def test_headers_that_the_connection_claims_stay_here() -> None:
+    found = forward("/profiling/v1/input", ("connection", "keep-alive, X-Hop"), ("x-hop", "1"), ("x-other", "2"))
+    assert [name for name, _ in found.headers] == ["x-other", "x-datadog-additional-tags"]
+
+
+@pytest.mark.parametrize("rest", ["../x", "api/../../x", "a/.."])
+def test_a_path_that_leads_out_of_itself_is_refused(rest: str) -> None:
+    with pytest.raises(NotForwardable, match="path"):
+        forward(f"/evp_proxy/v2/{rest}", ("x-datadog-evp-subdomain", "a"))
 
 
 def test_tags_in_a_query_end_with_a_whole_tag() -> None:

@@ -204,11 +204,13 @@ async def _take_in_the_last(agent: Agent, deadline: float) -> None:
 
 
 async def _until_quiet(agent: Agent, limit_s: float) -> None:
+    """Until nothing has come for a while, unless it is known that the end of an invocation is still to be told."""
     with trio.move_on_after(limit_s):
         while True:
             seen = agent.telemetry.batches
             await trio.sleep(last_telemetry_quiet_s)
-            if agent.telemetry.batches == seen:
+            latest = agent.tracker.latest
+            if agent.telemetry.batches == seen and (latest is None or not latest.is_running):
                 return
 
 

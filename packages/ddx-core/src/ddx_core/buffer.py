@@ -7,6 +7,7 @@ order. Leased bytes still count against the bound.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -87,6 +88,10 @@ class BoundedBuffer(Generic[T]):
         self._bytes += size
         self._items += items
         return True
+
+    def lift_limit(self) -> None:
+        """Refuse and drop nothing from here on: for an end, when what still comes is bounded elsewhere."""
+        self._max_bytes = sys.maxsize
 
     @property
     def waiting_bytes(self) -> int:

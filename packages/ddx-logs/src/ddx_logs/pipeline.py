@@ -181,6 +181,7 @@ class LogsPipeline:
         is_last = kind is FlushKind.FINAL
         self._tell_losses()
         if is_last:
+            self._fanout.lift_limits()
             self._knows_arn = True
         self._place_again(is_settled=True, is_last=is_last)
         if is_last:

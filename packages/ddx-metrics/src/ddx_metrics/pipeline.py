@@ -177,6 +177,7 @@ class MetricsPipeline:
         self._aggregator.advance(self._now_s())
         if kind is FlushKind.FINAL:
             # Nobody is received from any more, and the deadline may be near: into the queues with all of it first.
+            self._fanout.lift_limits()
             self._aggregator.cut(include_open=True)
             self._encode_for(None)
             while self._events.encode_some():
@@ -185,15 +186,20 @@ class MetricsPipeline:
             for _ in self._aggregator.fold_in_slices():
                 await trio.lowlevel.checkpoint()
             self._aggregator.cut_folded(include_open=kind is FlushKind.BLOCKING)
-            await self._encode()
+            await self._encode(kind)
             while self._events.encode_some():
                 await trio.lowlevel.checkpoint()
         await self._fanout.flush(
             wait_for_open_breaker=kind is not FlushKind.BLOCKING, last_chance=kind is FlushKind.FINAL
         )
 
-    async def _encode(self) -> None:
+    async def _encode(self, kind: FlushKind | None = None) -> None:
+        """With a `kind`, queues that fill up are emptied on the way, once if that does not help."""
+        may_help = kind is not None
         while self._encode_for(_slice_s):
+            if may_help and not self._fanout.has_room() and not self._fanout.is_in_trouble:
+                await self._fanout.flush(wait_for_open_breaker=kind is not FlushKind.BLOCKING)
+                may_help = self._fanout.has_room()
             await trio.lowlevel.checkpoint()
 
     def _encode_for(self, seconds: float | None) -> bool:

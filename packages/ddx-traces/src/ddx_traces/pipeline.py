@@ -149,6 +149,9 @@ class TracesPipeline:
 
     async def _flush_own(self, kind: FlushKind) -> None:
         is_last = kind is FlushKind.FINAL
+        if is_last:
+            self._fanout.lift_limits()
+            self._stats_fanout.lift_limits()
         # What comes while this runs is the next flush's: a busy tracer must not keep this one from ending.
         left = len(self._store)
         await self._pack_stats(len(self._stats), is_last=is_last)

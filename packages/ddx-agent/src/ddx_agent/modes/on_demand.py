@@ -128,6 +128,9 @@ class OnDemand:
     async def flush_at_end(self) -> None:
         """The function's library says that the invocation is over and waits for the data to leave (`/lambda/flush`)."""
         await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._max_added_s)
+        if self._flusher.is_in_trouble():
+            # The failing endpoint was passed by; whoever calls again need not wait for the next invocation's try.
+            self._flusher.start_in_background()
         if self._current is not None:
             self._ends.tell(self._current)
 

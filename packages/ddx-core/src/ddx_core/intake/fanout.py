@@ -100,6 +100,10 @@ class EndpointQueue:
         """What the endpoint finds too large goes in parts from here on."""
         self._split = split
 
+    def lift_limit(self) -> None:
+        """See `Fanout.lift_limits`."""
+        self._queue.lift_limit()
+
     def takes(self, payload: Payload) -> bool:
         """Whether a payload belongs here."""
         return self._lane is None or payload.path in self._lane.paths
@@ -302,6 +306,12 @@ class Fanout:
     @property
     def is_in_trouble(self) -> bool:
         return any(queue.breaker.is_open and not queue.is_empty for queue in self.queues)
+
+    def lift_limits(self) -> None:
+        """Before the last flush: what buffers still hold (they are bounded) must not push out what waits here already, for all
+        of it can still be sent or spooled, and takes less room here than there."""
+        for queue in self.queues:
+            queue.lift_limit()
 
     def put(self, payload: Payload) -> None:
         for queue in self.queues:

@@ -31,10 +31,13 @@ from .record import Invocation
 # initialised ahead of time (the vendor's extension draws the same line).
 proactive_after_ns = 10_000 * ns_per_ms
 max_invocations = 500
+max_overlapping = 4_000
+"""Where invocations overlap: as many may be under way at a time."""
+max_forgotten = 10_000
 
 
 class InvocationTracker:
-    """Keeps the last `max_invocations` request ids, oldest out first."""
+    """Keeps the last `max_invocations` request ids (`max_overlapping` without INVOKE events), oldest out first."""
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class InvocationTracker:
         observers: Sequence[InvocationObserver] = (),
         has_invoke_events: bool = True,
         is_new_sandbox: bool = True,
-        capacity: int = max_invocations,
+        capacity: int | None = None,
     ) -> None:
         self._now_ns = now_ns
         self._started_ns = sandbox_started_ns
@@ -52,8 +55,10 @@ class InvocationTracker:
         self._has_invoke_events = has_invoke_events
         # False: another process tracked this sandbox before, so its cold start has been told.
         self._is_new_sandbox = is_new_sandbox
-        self._capacity = capacity
+        self._capacity = capacity or (max_invocations if has_invoke_events else max_overlapping)
         self._invocations: dict[str, Invocation] = {}
+        self._forgotten: dict[str, None] = {}
+        """Ids whose end had not been told yet when they had to go: it must not look like that of another invocation."""
         self._init_started = False
         self._init_reported = False
         self.latest: Invocation | None = None
@@ -146,9 +151,10 @@ class InvocationTracker:
         invocation = self._invocations.get(request_id)
         if invocation is not None:
             return invocation
-        if not self._has_invoke_events:
+        if not self._has_invoke_events and request_id not in self._forgotten:
             return self._begin_by_telemetry(request_id)
-        # Telemetry keeps its own order, so a run whose end comes without a beginning began before this process did.
+        # Telemetry keeps its own order, so a run whose end comes without a beginning began before this process did, or has
+        # been forgotten.
         invocation = Invocation(request_id, is_first=False, cold_start=False, proactive=False)
         invocation.has_begun = False
         self._keep(invocation)
@@ -182,7 +188,11 @@ class InvocationTracker:
             invocation.earlier = earlier
         self._invocations[invocation.request_id] = invocation
         if len(self._invocations) > self._capacity:
-            del self._invocations[next(iter(self._invocations))]
+            evicted = self._invocations.pop(next(iter(self._invocations)))
+            if evicted.report is None:
+                self._forgotten[evicted.request_id] = None
+                if len(self._forgotten) > max_forgotten:
+                    del self._forgotten[next(iter(self._forgotten))]
 
     def _tell(self, call: Callable[[InvocationObserver], None]) -> None:
         for observer in self._observers:

@@ -61,8 +61,9 @@ class DatagramReceiver:
         self._capacity, is_unix = _about(self._fd)
         # The payload of a UDP datagram is at most 65,507 bytes; those of Unix sockets may be larger than any buffer.
         self._may_cut = is_unix or self._reading.max_bytes < whole_datagrams
-        # At the rate designed for, a quarter of the buffer fills in this time.
-        self._pause_s = min(_longest_pause_s, self._capacity / _charge_bytes / _design_rate / 4)
+        # At the rate designed for, a quarter of the buffer fills in this time. A Unix socket holds as few as ten datagrams,
+        # however short (net.unix.max_dgram_qlen), and its senders wait or lose what does not fit.
+        self._pause_s = 0.0 if is_unix else min(_longest_pause_s, self._capacity / _charge_bytes / _design_rate / 4)
 
     async def serve(self) -> None:
         """Receive until cancelled."""
@@ -70,7 +71,8 @@ class DatagramReceiver:
             await trio.lowlevel.wait_readable(self._fd)
             while self._drain_some():
                 await trio.lowlevel.checkpoint()
-            await trio.sleep(self._pause_s)
+            if self._pause_s:
+                await trio.sleep(self._pause_s)
 
     def drain(self) -> None:
         """Take in what already lies in the socket, at most what its buffer can hold: a flood cannot keep this going."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _prefix: Final = "aws.lambda.enhanced."
 _max_remembered: Final = 500
+_max_overlapping: Final = 4_000
+"""Runs that are remembered where invocations overlap."""
 managed_peaks_s: Final = 60
 """On Managed Instances peaks belong to no invocation: while there are any, they are told this often, and at shutdown."""
 
@@ -128,6 +130,7 @@ class EnhancedMetrics(InvocationObserver):
         self._start_is_known = not settings.holds_first
         self._init_is_counted = False
         self._known: dict[str, _Known] = {}
+        self._max_remembered = _max_remembered if settings.one_at_a_time else _max_overlapping
 
     # --- what others know ---
 
@@ -325,7 +328,7 @@ class EnhancedMetrics(InvocationObserver):
 
     def _remember(self, request_id: str, known: _Known) -> _Known:
         self._known.pop(request_id, None)
-        if len(self._known) >= _max_remembered:
+        if len(self._known) >= self._max_remembered:
             del self._known[next(iter(self._known))]
         self._known[request_id] = known
         return known

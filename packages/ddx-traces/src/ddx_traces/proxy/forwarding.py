@@ -63,7 +63,8 @@ class Forwarding(msgspec.Struct, frozen=True, kw_only=True):
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of the requests to one path of the trace agent: `about` is the kind's name in answers and logs.
 
-    `origin`: the intake wants to know the part of the agent that passes a request on, and the tags as `ddtags` in the query.
+    `origin`: the intake wants to know the part of the agent that passes a request on, and the function's tags: as `ddtags` in the
+    query, or (not `tags_in_query`) in the header X-Datadog-Additional-Tags.
     """
 
     path: str
@@ -71,6 +72,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     to: str
     origin: str | None = None
+    tags_in_query: bool = True
 
 
 evp: Final = "evp"
@@ -90,7 +92,10 @@ rules: Final = (
     Rule(
         path="/debugger/v2/input", about="debugger", target="debugger", to="/api/v2/debugger", origin="agent-debugger"
     ),
-    Rule(path="/symdb/v1/input", about="symdb", target="debugger", to="/api/v2/debugger", origin="agent-symdb"),
+    Rule(
+        path="/symdb/v1/input", about="symdb", target="debugger", to="/api/v2/debugger", origin="agent-symdb",
+        tags_in_query=False,
+    ),
     *(
         Rule(path=f"/evp_proxy/v{number}/{{rest*}}", about="evp", target=evp, to="/{rest}")
         for number in range(1, 5)
@@ -113,19 +118,27 @@ class Forwarder:
         target = rule.target
         if target == evp:
             target = f"{evp}-{_choose_subdomain(rest, headers.get('x-datadog-evp-subdomain'))}"
-        if rest and not _path.fullmatch(rest):
-            raise NotForwardable("the path may hold letters, digits and / _ - + . only")
+        if rest and (not _path.fullmatch(rest) or ".." in rest.split("/")):
+            raise NotForwardable("the path may hold letters, digits and / _ - + . only, and no part that is ..")
         query = request.query
         if not _query.fullmatch(query):
             raise NotForwardable("the query holds characters that cannot be sent on")
-        kept = [(name, value) for name, value in headers.items_in_order if name not in _not_sent_on]
+        of_connection = {name.strip().lower() for name in headers.get("connection", "").split(",")}
+        kept = [
+            (name, value)
+            for name, value in headers.items_in_order
+            if name not in _not_sent_on and name not in of_connection
+        ]
         if rule.origin is None:
             kept.append(("x-datadog-additional-tags", self._additional_tags))
         else:
             given = headers.get("x-datadog-additional-tags", "")
             kept += (("dd-request-id", self._new_id()), ("dd-evp-origin", rule.origin))
-            kept.append(("x-datadog-additional-tags", self._joined(given) if given else self._additional_tags))
-            query = self._with_tags(query, given)
+            if rule.tags_in_query:
+                kept.append(("x-datadog-additional-tags", self._additional_tags))
+                query = self._with_tags(query, given)
+            else:
+                kept.append(("x-datadog-additional-tags", self._joined(given)))
         path = rule.to.replace("{rest}", rest)
         return Forwarding(
             target=target,
