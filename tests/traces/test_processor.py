@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ddx_traces.process import Normalizer, OwnCalls, Processed, Processor, Replacer, ReplaceRule, SpanTags
+from ddx_traces.process import Normalizer, OwnCalls, Processed, Processor, SpanTags
+from ddx_traces.rules import Replacer, ReplaceRule
 from ddx_traces.span import Span, TraceChunk, Tracer, TracerPayload
 
 from .support import function_tags, now, span

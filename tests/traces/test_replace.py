@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ddx_traces.process import Replacer, ReplaceRule, parse_replace_rules
+from ddx_traces.rules import Replacer, ReplaceRule, parse_replace_rules
 from ddx_traces.span import Span
 
 from .support import span

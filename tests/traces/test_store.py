@@ -15,7 +15,7 @@ from ddx_core.tags import TagSet
 from ddx_traces import store as store_module
 from ddx_traces.agent import decode_v04
 from ddx_traces.observer import ChunkObserver
-from ddx_traces.process import FilterSettings, ReplaceRule, TagRule
+from ddx_traces.rules import FilterSettings, ReplaceRule, TagRule
 from ddx_traces.settings import TracesSettings
 from ddx_traces.span import Span, Tracer, TracerPayload, priority_unset
 from ddx_traces.stats import StatsStore, decode_client_stats

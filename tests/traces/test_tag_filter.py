@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ddx_traces.process import FilterSettings, Normalizer, TraceFilter, parse_patterns, parse_tag_rules
+from ddx_traces.process import Normalizer
+from ddx_traces.rules import FilterSettings, TraceFilter, parse_patterns, parse_tag_rules
 from ddx_traces.span import TracerPayload
 
 from .support import now, span

@@ -8,7 +8,7 @@ import pytest
 
 from ddx_agent.config import load_config
 from ddx_agent.config.file import ConfigFile, read_file
-from ddx_traces.process import FilterSettings, ReplaceRule, TagRule
+from ddx_traces.rules import FilterSettings, ReplaceRule, TagRule
 
 no_file = ConfigFile()
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .obfuscate import ObfuscationSettings
-from .process import FilterSettings, ReplaceRule
+from .rules import FilterSettings, ReplaceRule
 
 
 class TracesSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,12 +23,11 @@ from .process import (
     Normalizer,
     OwnCalls,
     Processor,
-    Replacer,
     SeenSpans,
     SpanTags,
-    TraceFilter,
     choose_base_service,
 )
+from .rules import Replacer, TraceFilter
 from .sampling import keep_sampled
 from .settings import TracesSettings
 from .span import Span, TraceChunk, TracerPayload, priority_unset
@@ -135,12 +134,14 @@ class TraceStore:
         malformed: int = 0,
         too_large: int = 0,
         priority: int = priority_unset,
+        tags: dict[str, str] | None = None,
+        was_dropped: bool = False,
     ) -> int:
         """Take in the spans of one trace; they are the store's from here on.
 
         `size` is what they took on their way here; `malformed` and `too_large` are how many more there were that could
         not be decoded, or were not for their size.
-        `priority` is for the rest of a trace that comes in parts: what the part before returned.
+        `priority` is for the rest of a trace that comes in parts: what the part before returned. `tags` are of all of them.
         """
         count = len(spans) + malformed + too_large
         if not count:
@@ -161,8 +162,13 @@ class TraceStore:
             processed = self._processor.process(fresh, payload, self._tags, priority=priority)
             unsettled.drop("filtered", processed.filtered)
             unsettled.drop("rejected", processed.rejected)
+            if tags:
+                tags = self.replace_tags(tags)
             for chunk in processed.chunks:
                 priority = chunk.priority
+                chunk.was_dropped = was_dropped
+                if tags:
+                    chunk.tags = tags
                 if self._count is not None:
                     if not payload.tracer.computed_stats:
                         self._count(chunk.spans, payload)
@@ -173,6 +179,15 @@ class TraceStore:
             unsettled.drop("failed", unsettled.count)
             raise
         return priority
+
+    def replace_tags(self, tags: dict[str, str]) -> dict[str, str]:
+        """The user's rules applied to what a request says of all its spans."""
+        return dict(self._processor.replace_tags(TagSet(tags.items())))
+
+    def give_up(self, spans: int, size: int) -> None:
+        """Count the rest of a request for which the end came too soon."""
+        self._account.accept(spans, size)
+        self._account.drop("shutdown", spans, size)
 
     def refuse(self, size: int) -> None:
         """Count a request of which nothing could be read: how many spans were in it, nobody knows."""
@@ -214,7 +229,15 @@ class TraceStore:
             encoded.append((body, tags.encoded_for(span, backend_computes_stats=backend_computes_stats)))
         # Two chunks fit into a payload, so that no payload is left half empty for the next chunk's sake.
         max_bytes = self._settings.max_payload_bytes // 2
-        for each in encode_chunks(payload, encoded, priority=chunk.priority, origin=chunk.origin, max_bytes=max_bytes):
+        for each in encode_chunks(
+            payload,
+            encoded,
+            priority=chunk.priority,
+            origin=chunk.origin,
+            max_bytes=max_bytes,
+            tags=chunk.tags,
+            was_dropped=chunk.was_dropped,
+        ):
             size = len(each.body) + chunk_overhead_bytes
             while len(self._buffer) and not self._buffer.has_room(size):
                 # In the middle of a request that was let in: what was there first goes to the outbox, room or not.

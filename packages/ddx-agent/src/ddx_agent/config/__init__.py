@@ -3,14 +3,16 @@
 from .complaint import Complaint
 from .environment import read_environment
 from .load import Loaded, load_config
-from .other_names import judge_names, secret_suffixes
-from .schema import Config, known_variables
+from .other_names import judge_keys, judge_names, secret_suffixes
+from .schema import Config, known_paths, known_variables
 
 __all__ = [
     "Complaint",
     "Config",
     "Loaded",
+    "judge_keys",
     "judge_names",
+    "known_paths",
     "known_variables",
     "load_config",
     "read_environment",

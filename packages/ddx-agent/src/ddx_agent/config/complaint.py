@@ -11,6 +11,8 @@ class Complaint(msgspec.Struct, frozen=True):
     variable: str
     problem: str
     used_instead: str
+    is_severe: bool = False
+    """To be told as an error: what the user asked for to protect data is not in force."""
 
     def __str__(self) -> str:
         return f"{self.variable}: {self.problem}; {self.used_instead}"

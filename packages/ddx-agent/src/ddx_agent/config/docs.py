@@ -22,7 +22,9 @@ environment, `--json` is for programs, `--schema` prints a JSON Schema of datado
 - **Switches** take `true` and `false`, `1`/`0`, `yes`/`no`, `on`/`off`, `t`/`f` in any letter case. **Lists** are separated by
   commas; the text `[]` is an empty list, which clears what the file says, while blank text is the same as not set.
 - **From a secret**: for every setting `DD_X`, the variable `DD_X_SECRET_ARN` names a Secrets Manager secret, and
-  `DD_X_KMS_ENCRYPTED` holds a base64 KMS ciphertext, with the value for `DD_X`. It is stronger than a plain `DD_X`.
+  `DD_X_KMS_ENCRYPTED` holds a base64 KMS ciphertext, with the value for `DD_X`. It is stronger than a plain `DD_X`. When
+  the processing rules of logs were to come from a secret and could not be had, no logs are shipped, so that none leaves
+  unmasked; one error says so.
 - **The function's role** needs `secretsmanager:GetSecretValue`, `ssm:GetParameter` or `kms:Decrypt` for what it uses, and
   `kms:Decrypt` as well where a customer-managed key encrypts a secret. Endpoints can be set as for the AWS SDKs
   (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SECRETS_MANAGER`, ...). `ddx doctor` asks for each and says what is missing.

@@ -12,7 +12,7 @@ import msgspec
 from .complaint import Complaint
 from .environment import read_environment
 from .load import Loaded
-from .other_names import judge_names
+from .other_names import judge_keys, judge_names
 from .schema import known_variables, section_types
 from .setting import Setting
 from .shown import shown
@@ -63,7 +63,8 @@ _columns = (("variable", 34), ("value", 30), ("source", 30), ("default", 18))
 
 def all_complaints(loaded: Loaded, environ: Mapping[str, str]) -> list[Complaint]:
     """What could not be used of the sources, and the names that do nothing."""
-    return [*loaded.complaints, *judge_names(read_environment(environ), known_variables())]
+    keys = judge_keys(loaded.file.tree, known_paths())
+    return [*loaded.complaints, *keys, *judge_names(read_environment(environ), known_variables())]
 
 
 def _rows(loaded: Loaded) -> list[Row]:

@@ -68,6 +68,15 @@ def _keep_strongest(fields: tuple[str, ...], section: str, values: dict[str, Any
             del values[field], sources[f"{section}.{field}"]
 
 
+most_problems = 20
+"""Of one value that are told one by one."""
+
+
+def _bounded(problems: tuple[str, ...]) -> tuple[str, ...]:
+    left = len(problems) - most_problems
+    return problems if left <= 0 else (*problems[:most_problems], f"{left} more entries are wrong")
+
+
 class _Reader:
     def __init__(self, by_name: Mapping[str, str], file: ConfigFile, secrets: Mapping[str, str]) -> None:
         self._by_name = by_name
@@ -86,8 +95,13 @@ class _Reader:
                 refused.append((source, str(error)))
                 continue
             if isinstance(value, Partly):
+                problems = _bounded(value.problems)
+                if problems and not value.value:
+                    # Nothing usable in it: a typo must not clear what a weaker source says, masks least of all.
+                    refused.extend((source, problem) for problem in problems)
+                    continue
                 self.complaints.extend(
-                    Complaint(source.name, problem, "it is left out, the rest is used") for problem in value.problems
+                    Complaint(source.name, problem, "it is left out, the rest is used") for problem in problems
                 )
                 value = value.value
             if value is not None:

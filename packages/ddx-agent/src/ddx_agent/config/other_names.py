@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from .complaint import Complaint
 
@@ -86,6 +87,39 @@ def judge_names(names: Iterable[str], known: Iterable[str]) -> Iterator[Complain
             meant = _close_to(name, ours)
             if meant is not None:
                 yield Complaint(name, f"no such setting; did you mean {meant}?", "it is ignored")
+
+
+full_agent_keys = frozenset({
+    "app_key", "dogstatsd_origin_detection", "dogstatsd_port", "statsd_metric_namespace_blocklist",
+})  # fmt: skip
+"""Paths of the full Agent's datadog.yaml that look like mistyped ones of ours."""
+
+
+def judge_keys(tree: Mapping[str, Any], known: Iterable[str]) -> Iterator[Complaint]:
+    """A complaint for every key of datadog.yaml that is close to one of ours, and for a section that is none.
+
+    What is close to nothing is the full Agent's own, whose file may be used here as it is.
+    """
+    leaves = frozenset(known)
+    sections = {path[:end] for path in leaves for end in range(len(path)) if path[end] == "."}
+    ours = leaves | sections
+
+    def judge(node: Mapping[str, Any], before: str) -> Iterator[Complaint]:
+        for key, value in node.items():
+            path = f"{before}{key}"
+            if path in sections and isinstance(value, dict):
+                yield from judge(value, f"{path}.")  # type: ignore[arg-type]
+            elif path in sections and path not in leaves and value not in ("", "null", "~", None):
+                yield Complaint(path, "expected a section with keys and values", "it is ignored")
+            elif path not in ours and path not in full_agent_keys and len(path) <= 200:
+                siblings = frozenset(
+                    each for each in ours if each.startswith(before) and "." not in each[len(before) :]
+                )
+                meant = _close_to(key, frozenset(each[len(before) :] for each in siblings))
+                if meant is not None:
+                    yield Complaint(path, f"no such setting; did you mean {before}{meant}?", "it is ignored")
+
+    yield from judge(tree, "")
 
 
 def _stands_for_another(name: str, ours: frozenset[str]) -> bool:

@@ -2,7 +2,7 @@
 
 `Raw` is text (a variable, a scalar of datadog.yaml) or a tree of lists and maps with text at the leaves (datadog.yaml).
 A parser raises ValueError with the accepted form; the caller adds the name. No message repeats a value. Where one entry of
-many is bad, it is left out: the parser returns `Partly`.
+many is bad, it is left out: the parser returns `Partly`; one with problems and no value counts as a bad value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
 from ddx_core.intake import Proxy
 from ddx_logs.rules import parse_rules
-from ddx_traces.process import parse_patterns, parse_replace_rules, parse_tag_rules
+from ddx_traces.rules import parse_patterns, parse_replace_rules, parse_tag_rules
 
 Raw = str | list[Any] | dict[str, Any]
 Parser = Callable[[Raw], Any]
@@ -24,7 +24,7 @@ _false = {"false", "0", "0.0", "f", "no", "n", "off"}
 
 
 class Partly(NamedTuple):
-    """A value without the entries that `problems` tell of."""
+    """A value without the entries that `problems` tell of. Nothing left and problems: the next source is asked."""
 
     value: Any
     problems: tuple[str, ...]
@@ -98,6 +98,15 @@ def one_of(*words: str, aliases: dict[str, str] | None = None) -> Parser:
         raise ValueError(f"expected {form}")
 
     return parse
+
+
+_codings = one_of("zstd", "gzip", "none")
+
+
+def compression_kind(raw: Raw) -> str:
+    """As in Content-Encoding, where no compression is called identity."""
+    kind = _codings(raw)
+    return "identity" if kind == "none" else kind
 
 
 log_level = one_of(

@@ -60,6 +60,17 @@ def known_variables() -> frozenset[str]:
     return frozenset(names)
 
 
+def known_paths() -> frozenset[str]:
+    """Every path of datadog.yaml that a setting is read from."""
+    paths: set[str] = set()
+    for section in section_types.values():
+        for setting in section.settings.values():
+            paths.add(setting.yaml)
+            if setting.general is not None:
+                paths.add(setting.general.removeprefix("DD_").lower())
+    return frozenset(paths - {""})
+
+
 # Bound in the first milliseconds, before any configuration is read; see ddx_agent.bootstrap.
 ports_read_at_start: tuple[tuple[str, int | str, str], ...] = (
     ("DDX_LIFECYCLE_PORT", 8124, "TCP port of the endpoints for tracers and of the status page."),

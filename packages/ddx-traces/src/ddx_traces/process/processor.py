@@ -9,12 +9,11 @@ import msgspec
 from ddx_core.tags import TagSet
 
 from ..obfuscate import Obfuscator
+from ..rules import Replacer, TraceFilter
 from ..span import Span, TraceChunk, TracerPayload, priority_unset
 from .context import adopt_top_level, find_priority, find_root, mark_top_level, origin_key
 from .filter import OwnCalls
 from .normalize import Normalizer
-from .replace import Replacer
-from .tag_filter import TraceFilter
 from .tags import SpanTags
 
 

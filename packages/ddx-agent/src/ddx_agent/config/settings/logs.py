@@ -32,13 +32,13 @@ class Logs(Section):
         about="Compress log payloads.",
     )  # fmt: skip
     compression_kind: str = setting(
-        "DD_LOGS_CONFIG_COMPRESSION_KIND", default="zstd", parser=parse.one_of("zstd", "gzip"),
-        yaml="logs_config.compression_kind", about="How log payloads are compressed: zstd or gzip.",
+        "DD_LOGS_CONFIG_COMPRESSION_KIND", default="zstd", parser=parse.compression_kind,
+        yaml="logs_config.compression_kind", about="How log payloads are compressed: zstd, gzip or none.",
     )  # fmt: skip
     compression_level: int = setting(
-        "DD_LOGS_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(0, 22),
+        "DD_LOGS_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(-7, 22),
         yaml="logs_config.compression_level", general="DD_COMPRESSION_LEVEL",
-        about="Level of compression of log payloads (zstd 1 to 22, gzip 1 to 9); 0 turns it off.",
+        about="Level of compression of log payloads (zstd -7 to 22, the fastest below 0; gzip 1 to 9); 0 turns it off.",
     )  # fmt: skip
     rules: tuple[Rule, ...] = setting(
         "DD_LOGS_CONFIG_PROCESSING_RULES", default=(), parser=parse.log_rules, yaml="logs_config.processing_rules",
@@ -66,6 +66,9 @@ class Logs(Section):
     def enabled(self) -> bool:
         switches = [each for each in (self.serverless_enabled, self.plain_enabled) if each is not None]
         return any(switches) if switches else True
+
+    def switched_off(self) -> Logs:
+        return Logs(**self.values() | {"serverless_enabled": False, "plain_enabled": False})
 
     @property
     def telemetry_types(self) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class Metrics(Section):
         about="Keys of function tags that are left off custom metrics.",
     )  # fmt: skip
     compression_level: int = setting(
-        "DD_METRICS_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(0, 22),
+        "DD_METRICS_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(-7, 22),
         yaml="metrics_config.compression_level", general="DD_COMPRESSION_LEVEL",
-        about="zstd level of metric payloads; 0 turns compression off.",
+        about="zstd level of metric payloads, -7 to 22; 0 turns compression off.",
     )  # fmt: skip

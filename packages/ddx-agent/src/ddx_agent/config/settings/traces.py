@@ -5,7 +5,7 @@ from __future__ import annotations
 from ddx_agent.config import parse
 from ddx_agent.config.setting import Section, setting
 from ddx_traces.obfuscate import JsonBodies, ObfuscationSettings
-from ddx_traces.process import FilterSettings, ReplaceRule, TagRule
+from ddx_traces.rules import FilterSettings, ReplaceRule, TagRule
 
 MiB = 1 << 20
 
@@ -36,9 +36,9 @@ class Traces(Section):
         about="Tell tracers (`client_drop_p0s`) that those which count their own traces need not send unsampled ones.",
     )  # fmt: skip
     compression_level: int = setting(
-        "DD_APM_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(0, 22),
+        "DD_APM_CONFIG_COMPRESSION_LEVEL", default=3, parser=parse.whole_number(-7, 22),
         yaml="apm_config.compression_level", general="DD_COMPRESSION_LEVEL",
-        about="zstd level of trace payloads; 0 turns compression off.",
+        about="zstd level of trace payloads, -7 to 22; 0 turns compression off.",
     )  # fmt: skip
     computes_stats: bool = setting(
         "DD_LAMBDA_EXTENSION_COMPUTE_STATS", "DD_AGENT_STATS_COMPUTATION_ENABLED", default=False, parser=parse.boolean,
