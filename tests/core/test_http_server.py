@@ -231,6 +231,30 @@ async def test_cancelling_the_server_closes_everything() -> None:
         await server.connect()
 
 
+async def test_a_request_in_hand_is_answered_after_the_server_was_cancelled() -> None:
+    server = Server()
+    async with trio.open_nursery() as outer:
+        async with trio.open_nursery() as nursery:
+            await server.start(nursery, Limits(grace_s=60))
+            stream = await server.connect()
+            await stream.send_all(request.replace(b"/", b"/block", 1))
+            await server.blocked.wait()
+
+            async def release_when_nobody_listens() -> None:
+                while True:
+                    try:
+                        late = await server.connect()
+                    except OSError:
+                        break
+                    await late.aclose()
+                server.release.set()
+
+            nursery.cancel_scope.cancel()
+            outer.start_soon(release_when_nobody_listens)
+        assert b" 200 " in await read_all(stream)
+        await stream.aclose()
+
+
 async def test_a_port_that_was_just_in_use_can_be_bound_again() -> None:
     first = await open_tcp_listener("127.0.0.1", 0)
     port = first.socket.getsockname()[1]

@@ -105,3 +105,10 @@ def test_an_error_names_type_text_and_place(caplog: pytest.LogCaptureFixture) ->
 def test_a_group_of_errors_is_described_by_its_members() -> None:
     group = ExceptionGroup("both", [ValueError("one"), ExceptionGroup("inner", [TypeError("two")])])
     assert log.describe(group) == "ValueError: one; TypeError: two"
+
+
+def test_every_problem_of_one_thing_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "ddx")
+    for problem in ("first of many", "second of many", "first of many"):
+        log.warning("setting_ignored", about="DD_WITH_TWO_PROBLEMS", problem=problem)
+    assert [line.rpartition("=")[2] for line in lines(caplog)] == ['"first of many"', '"second of many"']

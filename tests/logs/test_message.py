@@ -136,10 +136,13 @@ def test_deeply_nested_text_is_kept_as_it_is() -> None:
     assert read_text(text).text == text
 
 
-def test_lifted_tags_are_bounded() -> None:
-    tags = ["t" * 99] * 1 + [f"{number:099}" for number in range(1000)]
-    reading = read_text(msgspec.json.encode({"ddtags": tags}).decode())
-    assert 0 < len(",".join(reading.tags)) <= max_tags_length
+@pytest.mark.parametrize(
+    "tags", ["k:" + "t" * 30_000, [f"{number:099}" for number in range(1000)]], ids=["one", "many"]
+)
+def test_tags_too_long_to_be_lifted_stay_in_the_text(tags: object) -> None:
+    text = msgspec.json.encode({"ddtags": tags, "m": 1}).decode()
+    assert (read_text(text).text, read_text(text).tags) == (text, ())
+    assert len(text) > max_tags_length
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(

@@ -135,3 +135,12 @@ async def test_any_setting_may_stand_in_a_secret(tmp_path: Path) -> None:
             await world.end()
             (line,) = world.intake.store.logs(contains="i0 line")
             assert {"team:hidden", "env:prod", "service:as-it-was"} <= set(line.tags)
+
+
+async def test_no_line_leaves_unmasked_when_the_rules_could_not_be_had(tmp_path: Path) -> None:
+    async with open_vault() as vault:
+        settings = vault.settings | {"DD_LOGS_CONFIG_PROCESSING_RULES_SECRET_ARN": arn}
+        async with open_world(tmp_path, settings=settings) as world:
+            await world.tell("i0", lines=2, metrics=5)
+            await world.end()
+            assert not world.intake.store.logs(contains="i0 line")

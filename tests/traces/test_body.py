@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -43,6 +45,32 @@ def test_bombs_are_refused_without_being_held() -> None:
     for coding, body in (("gzip", zlib.compress(zeros, 1, zlib.MAX_WBITS | 16)), ("zstd", zstandard.compress(zeros))):
         with pytest.raises(BodyTooLarge):
             decode_body(body, coding, max_bytes=1 << 20)
+
+
+def _zstd_without_its_size(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_content_size=False).compress(content)
+
+
+bombs: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda content: gzip.compress(content, 1),
+    "zstd": zstandard.compress,
+    "ZSTD": _zstd_without_its_size,
+}
+
+
+@pytest.mark.parametrize("coding", bombs)
+def test_memory_stays_small_until_a_large_body_is_known_to_be_allowed(coding: str) -> None:
+    content = bytes(50 << 20)
+    allowed, bomb = bombs[coding](content), bombs[coding](content + b"x")
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLarge):
+            decode_body(bomb, coding, max_bytes=len(content))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 12 << 20
+    assert decode_body(allowed, coding, max_bytes=len(content)) == content
 
 
 @pytest.mark.parametrize("coding", ["deflate", "br", "gzip, gzip", "nonsense" * 100])

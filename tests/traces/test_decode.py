@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from ddx_core.errors import MalformedInput
 from ddx_traces import wire
 from ddx_traces.agent import decode_v04, decode_v05
-from ddx_traces.span import Span
+from ddx_traces.agent.decode_json import decode_json
+from ddx_traces.agent.decode_v07 import decode_v07
+from ddx_traces.span import ArrayValue, AttributeValue, ScalarValue, Span, SpanLink
 from ddx_traces.wire import TracePart
 
 from .support import v04, v05, wire_span, wire_trace
@@ -145,7 +147,7 @@ def test_no_traces_are_no_parts(decode: Decode, encode: Callable[..., bytes]) ->
 
 
 @both
-@pytest.mark.parametrize("body", [b"\x80", b"\xc0", b"\x91\x01", b"\x91\x80", b"\x91\x90\x90", b"\x92\x90\xa1x"])
+@pytest.mark.parametrize("body", [b"\x80", b"\xc0", b"\x91\x01", b"\x91\x80", b"\x92\x90\xa1x"])
 def test_outer_forms_are_checked_before_anything_is_read(
     decode: Decode, encode: Callable[..., bytes], body: bytes
 ) -> None:
@@ -186,6 +188,7 @@ def test_unusable_duration_is_zero(decode: Decode, encode: Callable[..., bytes],
         ("error", 1.0, 1),
         ("metrics", {"n": None, "k": 1}, {"k": 1.0}),
         ("metrics", {"n": 2**64 - 1}, {"n": float(2**64 - 1)}),
+        ("metrics", {"n": True, "s": "1", "k": 2}, {"n": 1.0, "k": 2.0}),
     ],
 )
 def test_numbers_that_tracers_get_wrong_are_mended(
@@ -205,8 +208,6 @@ def test_numbers_that_tracers_get_wrong_are_mended(
         ("error", 2**31),
         ("error", "yes"),
         ("start", "now"),
-        ("metrics", {"n": "1"}),
-        ("metrics", {"n": True}),
     ],
 )
 def test_wrong_types_make_a_span_malformed(decode: Decode, encode: Callable[..., bytes], field: str, sent: Any) -> None:
@@ -330,7 +331,67 @@ def test_link_has_defaults_but_for_its_ids() -> None:
     )
     assert span.span_links is not None
     assert (span.span_links[0].flags, span.span_links[0].trace_id_high, span.span_links[0].attributes) == (0, 0, {})
-    assert read_all(decode_v04, v04([wire_span(span_links=[{"trace_id": 1}])])) == ([], 1)
+    ((span,), _) = read_all(decode_v04, v04([wire_span(span_links=[{"trace_id": 1}])]))
+    assert span.span_links == [SpanLink(trace_id=1, span_id=0)]
+
+
+@pytest.mark.parametrize("wire_form", ["v0.4", "v0.7", "JSON"])
+def test_links_events_and_entries_are_mended_or_left_out_alone(wire_form: str) -> None:
+    event: dict[str, Any] = {
+        "time_unix_nano": 1.795e18,
+        "name": "e",
+        "attributes": {
+            "whole": {"type": 2, "int_value": 5.0},
+            "unknown": {"type": 9, "string_value": "x"},
+            "text": "plain",
+            "number": 3,
+            "list": [1, True, {}, [1]],
+            "array": {"type": 4, "array_value": {"values": [{"type": 2, "int_value": 1.0}, {"type": 7}]}},
+            "good": {"type": 0, "string_value": "y"},
+        },
+    }
+    link = {"trace_id": 1.0, "span_id": 2, "flags": 1.0, "attributes": {"n": 1, "b": True, "s": "t"}}
+    sent = wire_span(
+        span_events=[event, {"time_unix_nano": "now"}, 7, {"name": "last"}],
+        span_links=[link, {"trace_id": "none"}, None, {"trace_id": 3}],
+        meta_struct={"map": {"a": 1}, "number": 1},
+    )
+    match wire_form:
+        case "JSON":
+            (part,) = decode_json(msgspec.json.encode([[sent]]))
+        case "v0.7":
+            (part,) = decode_v07(msgspec.msgpack.encode({"chunks": [{"spans": [sent]}]})).parts
+        case _:
+            (part,) = decode_v04(v04([sent]))
+    ((span,), malformed) = part.read.spans, part.read.malformed
+    assert malformed == 0
+    assert span.meta_struct == {"map": b"\x81\xa1a\x01"}
+    assert span.span_links == [
+        SpanLink(trace_id=1, span_id=2, flags=1, attributes={"n": "1", "b": "true", "s": "t"}),
+        SpanLink(trace_id=3, span_id=0),
+    ]
+    assert span.span_events is not None
+    first, last = span.span_events
+    assert (first.time_unix_nano, first.name, last.name) == (1_795_000_000_000_000_000, "e", "last")
+    assert first.attributes == {
+        "whole": AttributeValue(type=2, int_value=5),
+        "text": AttributeValue(string_value="plain"),
+        "number": AttributeValue(type=2, int_value=3),
+        "list": AttributeValue(
+            type=4,
+            array_value=ArrayValue(
+                values=[ScalarValue(type=2, int_value=1), ScalarValue(type=1, bool_value=True), ScalarValue()]
+            ),
+        ),
+        "array": AttributeValue(type=4, array_value=ArrayValue(values=[ScalarValue(type=2, int_value=1)])),
+        "good": AttributeValue(string_value="y"),
+    }
+
+
+@pytest.mark.parametrize("rest", [b"\xc1\xc1", b"\x00", b"\x90", b"\xdd\xff"])
+def test_bytes_behind_the_traces_are_not_looked_at(rest: bytes) -> None:
+    ((span,), malformed) = read_all(decode_v04, v04([wire_span()]) + rest)
+    assert (span.span_id, malformed) == (2, 0)
 
 
 def test_last_of_repeated_keys_counts() -> None:

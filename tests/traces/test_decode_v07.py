@@ -66,7 +66,7 @@ def test_fields_of_the_chunk_go_to_its_root() -> None:
     )
     assert got_root.meta == {"_dd.origin": "rum", "_dd.p.dm": "-4", "team": "x"}
     assert got_root.metrics == {"_sampling_priority_v1": 2.0}
-    assert (got_child.meta, got_child.metrics) == ({}, {})
+    assert (got_child.meta, got_child.metrics) == ({"_dd.origin": "rum"}, {})
 
 
 def test_what_the_root_says_itself_stands_but_for_the_priority() -> None:

@@ -13,7 +13,7 @@ from ddx_core.errors import MalformedInput
 from ddx_traces import wire
 from ddx_traces.agent.decode_v1 import decode_v1
 from ddx_traces.agent.values_v1 import max_skipped
-from ddx_traces.span import Span
+from ddx_traces.span import Span, SpanEvent, SpanLink
 from ddx_traces.wire import PayloadFields
 
 from . import golden_go_v1
@@ -208,7 +208,7 @@ def test_fields_of_the_chunk_go_to_the_root_wherever_they_stand() -> None:
             "_dd.p.tid": f"{upper:016x}",
         }
         assert root.metrics == {"_sampling_priority_v1": 2.0, "size": 3.0}
-        assert (child.meta, child.metrics) == ({}, {})
+        assert (child.meta, child.metrics) == ({"_dd.origin": "rum"}, {})
         assert root.trace_id == child.trace_id == lower
 
 
@@ -269,8 +269,6 @@ bad_spans: list[dict[int, Any]] = [
     {1: "s1", 2: 1.5},
     {4: "no number", 1: "s1"},
     {9: 7, 1: "s1"},
-    {11: 7},
-    {12: [7]},
     {99: ["s1", {"s2": "s3"}], 1: True},
 ]
 
@@ -285,6 +283,26 @@ def test_bad_span_costs_itself_alone_and_its_strings_still_count(bad: dict[int, 
     (found,), malformed = read(body)
     assert malformed == 1
     assert (found.service, found.name, found.resource) == ("from the bad one", "later", "later")
+
+
+def test_bad_event_link_or_attribute_costs_itself_alone_and_its_strings_still_count() -> None:
+    bad = [
+        msgspec.msgpack.encode(each)
+        for each in (
+            {4: 1, 9: ["s1", 9, "s2", "s3", 4, 5.0, "s4", 1, "s5"]},
+            {4: 2, 12: [{2: "s6", 1: "s7"}, {1: 1.795e18, 2: "s8"}, 7], 1: 8},
+            {4: 3, 11: [{2: "s9"}, {5: 1.0, 2: 5, 4: "s10"}], 1: 10},
+            {4: 4, 11: 7, 12: "s11", 1: 11},
+        )
+    ]
+    (first, second, third, fourth), malformed = read(
+        b"\x81\x0b\x91\x82\x06\xc4\x10" + trace_id + b"\x04\x94" + b"".join(bad)
+    )
+    assert malformed == 0
+    assert (first.meta["s4"], first.metrics) == ("s5", {"s3": 5.0})
+    assert second.span_events == [SpanEvent(time_unix_nano=1_795_000_000_000_000_000, name="s8")]
+    assert third.span_links == [SpanLink(span_id=5, flags=1, tracestate="s10")]
+    assert (second.service, third.service, fourth.service) == ("s8", "s10", "s11")
 
 
 def test_broken_text_is_mended() -> None:

@@ -13,8 +13,11 @@ import pytest
 import trio
 import zstandard
 
-from ddx_core.http import open_tcp_listener
+from ddx_core.http import Request, open_tcp_listener
+from ddx_core.http.message import Headers
+from ddx_core.http.routes import Match
 from ddx_core.pipeline import FlushKind
+from ddx_traces.agent.routes import TraceRoutes
 from ddx_traces.pipeline import TracesSettings
 
 from .protobuf_reader import read_agent_payload
@@ -366,3 +369,69 @@ async def test_garbage_hurts_nobody(noise: bytes) -> None:
         assert not answer or int(answer.split(b" ")[1]) in (400, 404, 413, 431, 505), answer
         assert (await neighbour.ask("PUT", "/v0.4/traces", v04(wire_trace(2)))).status == 200
         assert rig.held == 2
+
+
+@pytest.mark.parametrize("version", ["v0.7", "v1.0"])
+async def test_what_a_chunk_says_of_all_its_spans_reaches_the_payload(version: str) -> None:
+    if version == "v0.7":
+        spans = [wire_span(span_id=3, parent_id=2), wire_span(span_id=2)]
+        chunk = {"priority": 1, "origin": "synthetics", "spans": spans, "tags": {"a": "b"}, "dropped_trace": True}
+        body = msgspec.msgpack.encode({"chunks": [chunk], "tags": {"team": "x"}})
+    else:
+        told = {1: 1, 2: "synthetics", 3: {"a": "b"}, 5: True, 6: bytes(15) + b"\x01"}
+        spans = [{4: 3, 5: 2, 1: "web", 2: "n", 3: "r", 6: now, 7: 5}, {4: 2, 1: "web", 2: "n", 3: "r", 6: now, 7: 5}]
+        body = v1({**told, 4: spans}, before={10: {"team": "x"}})
+    async with serving() as rig:
+        client = await rig.client()
+        assert (await client.ask("POST", f"/{version}/traces", body)).status == 200
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+    (tracer_payload,) = read_agent_payload(body_of(rig.intake.traces[0]))["tracerPayloads"]
+    (chunk,) = tracer_payload["chunks"]
+    assert tracer_payload["tags"]["team"] == "x"
+    assert "_dd.tags.function" in tracer_payload["tags"]
+    assert (chunk["tags"], chunk["droppedTrace"], chunk["origin"]) == ({"a": "b"}, True, "synthetics")
+    assert [each["meta"]["_dd.origin"] for each in chunk["spans"]] == ["synthetics", "synthetics"]
+
+
+async def test_request_that_was_received_is_taken_to_its_end_at_shutdown() -> None:
+    listener = await open_tcp_listener("127.0.0.1", 0)
+    rig = Rig(None, listeners=[listener])
+    async with await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1]) as stream:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(rig.pipeline.serve)
+            nursery.start_soon(stream.send_all, request_bytes("POST", "/v0.4/traces", v04(wire_trace(1), *_long())))
+            while not rig.held:
+                await trio.lowlevel.checkpoint()
+            assert rig.held < 2000
+            nursery.cancel_scope.cancel()
+        assert (await HttpClient(stream).read_answer()).status == 200
+    assert rig.held == 2001
+    rig.check()
+
+
+def _long() -> list[list[dict[str, Any]]]:
+    return [wire_trace(number, meta={"text": "x" * 100}) for number in range(2, 2002)]
+
+
+async def test_what_cannot_be_taken_any_more_at_shutdown_is_counted() -> None:
+    rig = Rig()
+    pauses = 0
+
+    async def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses == 2:
+            scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+    routes = TraceRoutes(TracesSettings(), rig.pipeline._store, rig.pipeline._stats, pause).routes()  # pyright: ignore[reportPrivateUsage]
+    found = routes.find("POST", "/v0.4/traces")
+    assert isinstance(found, Match)
+    with trio.CancelScope() as scope:
+        await found.route.handler(
+            Request(method="POST", path="/v0.4/traces", query="", headers=Headers([]), body=v04(*_long()))
+        )
+    assert scope.cancelled_caught
+    assert 0 < rig.held < 2000
+    assert rig.held + rig.dropped("shutdown") == 2000
+    rig.check()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_agent.config import load_config
+from ddx_agent.config import judge_keys, known_paths, load_config
 from ddx_agent.config.file import ConfigFile, find_file, parse_yaml, read_file
 
 
@@ -97,3 +98,22 @@ def test_any_bytes_give_a_tree_or_a_refusal(content: bytes) -> None:
     except ValueError:
         return
     load_config({}, file=ConfigFile("f", tree))
+
+
+@pytest.mark.parametrize(
+    ("tree", "told"),
+    [
+        ({"sitee": "x"}, ["sitee: no such setting; did you mean site?; it is ignored"]),
+        (
+            {"logs_config": {"procesing_rules": []}},
+            ["logs_config.procesing_rules: no such setting; did you mean logs_config.processing_rules?; it is ignored"],
+        ),
+        ({"apm_confg": {}}, ["apm_confg: no such setting; did you mean apm_config?; it is ignored"]),
+        ({"apm_config": "7"}, ["apm_config: expected a section with keys and values; it is ignored"]),
+        ({"apm_config": ""}, []),
+        ({"site": "x", "apm_config": {"replace_tags": [], "max_traces_per_second": "5"}, "app_key": "k"}, []),
+        ({"process_config": {"enabled": "true"}, "hostname": "h", "confd_path": "/", "listeners": []}, []),
+    ],
+)
+def test_a_mistyped_key_is_told_and_what_is_the_full_agent_s_is_not(tree: dict[str, Any], told: list[str]) -> None:
+    assert [str(each) for each in judge_keys(tree, known_paths())] == told

@@ -11,6 +11,7 @@ from ddx_agent.config.file import ConfigFile
 from ddx_agent.config.load import Source
 from ddx_agent.config.schema import section_types
 from ddx_core.flush import Strategy, StrategyKind
+from ddx_core.intake.compress import Coding
 
 no_file = ConfigFile()
 
@@ -268,3 +269,56 @@ def test_every_variable_has_one_setting_and_every_path_of_the_file_too() -> None
 def test_settings_that_contradict_one_another_are_told(environ: dict[str, str], said: str) -> None:
     (only,) = load_config(environ, file=no_file).complaints
     assert str(only).startswith(said)
+
+
+good_rule = {"type": "mask_sequences", "name": "n", "pattern": "x", "replace_placeholder": "y"}
+
+
+@pytest.mark.parametrize("written", ['[{"type":', "7", "{}", '[{"type": "mask_sequences"}]'])
+def test_a_typo_in_a_variable_does_not_switch_off_the_masks_of_the_file(written: str) -> None:
+    file = ConfigFile("f", {"logs_config": {"processing_rules": [good_rule]}})
+    loaded = load_config({"DD_LOGS_CONFIG_PROCESSING_RULES": written}, file=file)
+    assert [rule.name for rule in loaded.config.logs.rules] == ["n"]
+    (told,) = loaded.complaints
+    assert str(told).startswith("DD_LOGS_CONFIG_PROCESSING_RULES: ")
+    assert str(told).endswith("; logs_config.processing_rules is used")
+
+
+@pytest.mark.parametrize(
+    ("variable", "written", "path", "good"),
+    [
+        ("DD_APM_REPLACE_TAGS", "[", "apm_config.replace_tags",
+         [{"name": "a", "pattern": "b", "repl": "c"}]),
+        ("DD_HISTOGRAM_PERCENTILES", "7", "histogram_percentiles", "0.9"),
+        ("DD_ADDITIONAL_ENDPOINTS", '{"https://a.example": 7}', "additional_endpoints",
+         {"https://b.example": ["key"]}),
+    ],
+)  # fmt: skip
+def test_what_has_no_usable_entry_makes_room_for_the_next_source(
+    variable: str, written: str, path: str, good: object
+) -> None:
+    tree: Any = good
+    for key in reversed(path.split(".")):
+        tree = {key: tree}
+    loaded = load_config({variable: written}, file=ConfigFile("f", tree))
+    (told,) = loaded.complaints
+    assert str(told).endswith(f"; {path} is used")
+    assert any(source == Source("file", path) for source in loaded.sources.values())
+
+
+def test_an_empty_list_clears_what_the_file_says() -> None:
+    file = ConfigFile("f", {"logs_config": {"processing_rules": [good_rule]}})
+    assert load_config({"DD_LOGS_CONFIG_PROCESSING_RULES": "[]"}, file=file).config.logs.rules == ()
+
+
+def test_thousands_of_bad_entries_make_few_lines() -> None:
+    loaded = load_config({"DD_LOGS_CONFIG_PROCESSING_RULES": f"[{','.join(['7'] * 5000)}]"}, file=no_file)
+    assert len(loaded.complaints) == 21
+    assert "4980 more" in str(loaded.complaints[-1])
+
+
+def test_compression_may_be_none_or_fast() -> None:
+    assert load(DD_LOGS_CONFIG_COMPRESSION_KIND="none").logs.compression_kind == Coding.IDENTITY
+    fast = load(DD_COMPRESSION_LEVEL="-7")
+    levels = {fast.logs.compression_level, fast.metrics.compression_level, fast.traces.compression_level}
+    assert levels == {-7}

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import trio
@@ -16,7 +17,16 @@ import trio
 from ddx_agent import garbage
 from ddx_agent.assemble import Agent, assemble
 from ddx_agent.bootstrap import Boot, bind, is_off, port_number, ports
-from ddx_agent.config import Loaded, judge_names, known_variables, load_config, read_environment, secret_suffixes
+from ddx_agent.config import (
+    Loaded,
+    judge_keys,
+    judge_names,
+    known_paths,
+    known_variables,
+    load_config,
+    read_environment,
+    secret_suffixes,
+)
 from ddx_agent.environment import managed_instances
 from ddx_agent.link import KeeperLink
 from ddx_agent.own_log import start_own_log
@@ -60,9 +70,8 @@ async def _live(boot: Boot) -> int:
     for trouble in boot.troubles:
         log.warning("start_trouble", about=trouble)
     for complaint in loaded.complaints:
-        log.warning(
-            "setting_ignored", about=complaint.variable, problem=complaint.problem, instead=complaint.used_instead
-        )
+        tell = log.error if complaint.is_severe else log.warning
+        tell("setting_ignored", about=complaint.variable, problem=complaint.problem, instead=complaint.used_instead)
     assert boot.link is not None
     link = KeeperLink(trio.socket.from_stdlib_socket(socket.socket(fileno=os.dup(boot.link.fileno()))))
     registration = await link.registration()
@@ -84,7 +93,7 @@ async def _live(boot: Boot) -> int:
             agent.status.state = "running"
             boot.is_serving = True
             life.start_soon(agent.flusher.serve_background)
-            life.start_soon(_warm_up, agent, spool)
+            life.start_soon(_warm_up, agent, spool, loaded.file.tree)
             if agent.resolved_key is not None:
                 life.start_soon(agent.resolved_key.run)
             log.debug("agent_ready", ms=round((now_ns() - boot.started_ns) / ns_per_ms, 1))
@@ -111,14 +120,15 @@ async def _load() -> Loaded:
     loaded = load_config(os.environ)
     if not any(name.upper().endswith(secret_suffixes) for name in os.environ):
         return loaded
-    from ddx_agent.secrets import AwsOf, find_secret_variables, resolve_variables
+    from ddx_agent.secrets import AwsOf, find_secret_variables, guard, resolve_variables
 
     wanted = find_secret_variables(os.environ, known_variables())
     if not wanted:
         return loaded
     resolved = await resolve_variables(wanted, AwsOf(loaded.config, os.environ))
     again = load_config(os.environ, file=loaded.file, secrets=resolved.values)
-    return msgspec.structs.replace(again, complaints=(*again.complaints, *resolved.complaints))
+    again = msgspec.structs.replace(again, complaints=(*again.complaints, *resolved.complaints))
+    return guard(again, wanted)
 
 
 async def _run_mode(agent: Agent, link: KeeperLink) -> Shutdown:
@@ -155,18 +165,20 @@ async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:
     return False
 
 
-async def _warm_up(agent: Agent, spool: Spool) -> None:
+async def _warm_up(agent: Agent, spool: Spool, tree: dict[str, Any]) -> None:
     """What every first flush needs, done while the runtime boots: after `next` was asked for, before the function begins."""
     await trio.lowlevel.checkpoint()
     agent.client.warm_up(tls=agent.needs_tls)
     garbage.settle()
-    _tell_names_without_effect()
+    _tell_names_without_effect(tree)
     restored = queue_spooled(spool, agent.find_fanout)
     if restored.items:
         log.info("spool_restored", items=restored.items, bytes=restored.bytes)
 
 
-def _tell_names_without_effect() -> None:
+def _tell_names_without_effect(tree: dict[str, Any]) -> None:
+    for complaint in judge_keys(tree, known_paths()):
+        log.warning("setting_ignored", about=complaint.variable, problem=complaint.problem)
     for complaint in judge_names(read_environment(os.environ), known_variables()):
         log.info("setting_without_effect", about=complaint.variable, reason=complaint.problem)
 

@@ -1,6 +1,6 @@
 """The agent's own log: an event name in the past tense plus fields, one line each, a thin layer over stdlib logging.
 
-Rule: the same event (about the same thing, when there is a field `about`) is written at most once in ten seconds; the next
+Rule: the same event (with the same `about` and `problem`, when there are such fields) is written at most once in ten seconds; the next
 one says how many were left out. Lambda bills the lines and may send them back to us. Never pass payloads, headers or keys.
 """
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("ddx")
 repeat_after_s = 10.0
 max_field_length = 500
 
-_last: dict[tuple[int, str, str], tuple[float, int]] = {}
+_last: dict[tuple[int, str, str, str], tuple[float, int]] = {}
 
 
 def debug(event: str, **fields: Any) -> None:
@@ -59,7 +59,7 @@ def _limited(level: int, event: str, fields: dict[str, Any]) -> None:
     if not logger.isEnabledFor(level):
         return
     now = time.monotonic()
-    key = (level, event, str(fields.get("about", "")))
+    key = (level, event, str(fields.get("about", "")), str(fields.get("problem", "")))
     before = _last.get(key)
     if before is not None and now - before[0] < repeat_after_s:
         _last[key] = (before[0], before[1] + 1)

@@ -28,7 +28,7 @@ named = {
 """Statuses by name in upper case, as the vendor's extension knows them."""
 
 max_tags_length = 16_384
-"""Characters of lifted tags that are kept; the tags beyond are left out. The intake takes at most 100 tags of 200 characters."""
+"""Characters of tags that are lifted; more of them stay in the text as they are. The intake takes at most 100 tags of 200 characters."""
 max_request_id_length = 256
 """A longer text is no request id."""
 max_arn_length = 2048
@@ -137,7 +137,8 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
 
 
 def _split(value: object) -> tuple[str, ...] | None:
-    """Tags as a comma-separated text or as a list of texts; anything else is not taken. Empty ones and repeats are left out."""
+    """Tags as a comma-separated text or as a list of texts; anything else, or too much, is not taken.
+    Empty ones and repeats are left out."""
     if isinstance(value, str):
         tags = value.split(",")
     elif _is_list(value) and all(isinstance(tag, str) for tag in value):
@@ -149,7 +150,7 @@ def _split(value: object) -> tuple[str, ...] | None:
     for tag in tags:
         length += len(tag) + 1
         if length > max_tags_length:
-            break
+            return None
         if tag and not tag.isspace():
             kept[tag] = None
     return tuple(kept)

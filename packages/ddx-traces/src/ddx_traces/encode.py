@@ -60,23 +60,27 @@ def encode_chunks(
     priority: int,
     origin: str,
     max_bytes: int,
+    tags: dict[str, str] | None = None,
+    was_dropped: bool = False,
 ) -> Iterator[EncodedChunk]:
     """Put the encoded spans of one trace into as few chunks as `max_bytes` allows (a larger span is alone).
 
     Each span comes as two pieces, which together are its message.
     """
-    head = traces_pb2.TraceChunk(priority=priority, origin=origin).SerializeToString()
+    head = traces_pb2.TraceChunk(
+        priority=priority, origin=origin, tags=tags or None, droppedTrace=was_dropped
+    ).SerializeToString()
     pieces = [head]
     size = len(head)
     count = 0
-    for body, tags in spans:
-        length = len(body) + len(tags)
+    for body, span_tags in spans:
+        length = len(body) + len(span_tags)
         if count and size + length > max_bytes:
             yield EncodedChunk(payload, b"".join(pieces), count)
             pieces = [head]
             size = len(head)
             count = 0
-        pieces += (_chunk_spans, varint(length), body, tags)
+        pieces += (_chunk_spans, varint(length), body, span_tags)
         size += length + 4
         count += 1
     if count:
@@ -136,17 +140,20 @@ def _sum(values: Iterable[int]) -> str:
 def _encode_head(payload: TracerPayload, defaults: PayloadDefaults) -> bytes:
     """A tracer payload without its chunks. Two that are equal byte for byte say the same of their tracer."""
     tracer = payload.tracer
+    tags = payload.tags
+    if defaults.function_tags:
+        tags = {**tags, "_dd.tags.function": defaults.function_tags}
     return traces_pb2.TracerPayload(
         containerID=tracer.container_id,
         languageName=tracer.language,
         languageVersion=tracer.language_version,
         tracerVersion=tracer.version,
         runtimeID=payload.runtime_id,
-        tags={"_dd.tags.function": defaults.function_tags} if defaults.function_tags else None,
+        tags=tags or None,
         env=payload.env or defaults.env,
         hostname=payload.hostname,
         appVersion=payload.app_version or defaults.app_version,
-    ).SerializeToString()
+    ).SerializeToString(deterministic=True)
 
 
 def _link(link: SpanLink) -> traces_pb2.SpanLink:

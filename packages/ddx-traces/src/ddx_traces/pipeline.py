@@ -34,8 +34,10 @@ __all__ = ["TracesPipeline", "TracesSettings"]
 
 # A tracer sends its last spans just before the function's response, so they are here when a flush begins or nearly so.
 half_received_s: Final = 0.05
+# At the end a request that was received is taken still, also one of the size that is allowed at most; its tracer is gone.
+last_requests_s: Final = 1.0
 # Drops that nobody intended, each worth a warning.
-loss_reasons: Final = ("buffer_full", "failed", "malformed", "queue_full", "too_large")
+loss_reasons: Final = ("buffer_full", "failed", "malformed", "queue_full", "shutdown", "too_large")
 # Accepting a connection, starting its task, and reading its first bytes take a turn each.
 turns_to_first_byte: Final = 6
 
@@ -69,7 +71,7 @@ class TracesPipeline:
         self._fanout = fanout
         self._stats_fanout = stats_fanout
         self._listeners = listeners
-        self._limits = Limits(max_connections=settings.max_connections)
+        self._limits = Limits(max_connections=settings.max_connections, grace_s=last_requests_s)
         self._activity = Activity()
         self._stats = StatsStore(
             settings,

@@ -25,8 +25,8 @@ priority_unset = -128
 class SpanLink(Struct, kw_only=True, frozen=True):
     """A reference to a span of this or another trace. `flags` has bit 31 set when the W3C trace flags are known."""
 
-    trace_id: UInt64
-    span_id: UInt64
+    trace_id: UInt64 = 0
+    span_id: UInt64 = 0
     trace_id_high: UInt64 = 0
     attributes: dict[str, str] = {}
     tracestate: str = ""
@@ -114,11 +114,14 @@ class TracerPayload(Struct, kw_only=True):
     app_version: str = ""
     dropped_p0_traces: int = 0
     dropped_p0_spans: int = 0
+    tags: dict[str, str] = {}
 
 
 class TraceChunk(Struct, kw_only=True):
-    """Spans of one trace that go out together, processed."""
+    """Spans of one trace that go out together, processed. `was_dropped`: its tracer had left it out by sampling."""
 
     spans: list[Span]
     priority: int = priority_unset
     origin: str = ""
+    tags: dict[str, str] = {}
+    was_dropped: bool = False

@@ -7,8 +7,9 @@ only MalformedInput is raised.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -37,6 +38,9 @@ max_values: Final = 16_384
 
 _elements = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _anything = msgspec.msgpack.Decoder()
+_trailing: Final = re.compile(r"trailing characters \(byte (\d+)\)")
+
+T = TypeVar("T")
 
 
 class ReadSpans(msgspec.Struct, frozen=True, gc=False):
@@ -57,32 +61,66 @@ class PayloadFields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     env: str = ""
     hostname: str = ""
     app_version: str = ""
+    tags: dict[str, str] = {}
 
 
 class TracePart(msgspec.Struct, frozen=True, gc=False):
     """The spans of one trace, or of a part of it when it is very long (`continues` is set from the second part on).
 
     `size` is their encoded size in bytes. `too_large` counts spans above `max_span_bytes`, which were not decoded.
+    `tags` are the chunk's own, and `was_dropped` tells that its tracer had left it out by sampling.
     """
 
     read: ReadSpans
     size: int
     too_large: int = 0
     continues: bool = False
+    tags: dict[str, str] = {}
+    was_dropped: bool = False
+
+
+class Traces:
+    """The parts of a request's traces, once each; `left` is how many spans those have that were not given out."""
+
+    __slots__ = ("_parts", "left")
+
+    def __init__(self, parts: Iterator[TracePart], spans: int) -> None:
+        self._parts = parts
+        self.left = spans
+
+    def __iter__(self) -> Traces:
+        return self
+
+    def __next__(self) -> TracePart:
+        part = next(self._parts)
+        self.left -= len(part.read.spans) + part.read.malformed + part.too_large
+        return part
 
 
 class OpenedPayload(msgspec.Struct, frozen=True, gc=False):
     """A request of one of the newer forms: what it says of its sender, and its traces, decoded as they are iterated over."""
 
     fields: PayloadFields
-    parts: Iterator[TracePart]
+    parts: Traces
 
 
 def open_array(raw: msgspec.Raw | bytes, what: str) -> list[msgspec.Raw]:
     """The elements of an array, still encoded; everything in them is known to be well-formed then."""
     check_count(announced(raw, what), raw, what)
+    return decode_leading(_elements, raw, what)
+
+
+def decode_leading(decoder: msgspec.msgpack.Decoder[T], raw: msgspec.Raw | bytes, what: str) -> T:
+    """The value that stands first in `raw`; bytes behind it are not looked at."""
     try:
-        return _elements.decode(raw)
+        try:
+            return decoder.decode(raw)
+        except msgspec.DecodeError as error:
+            # Only the decoder knows where the value ends, and it says so here alone.
+            found = _trailing.search(str(error))
+            if found is None:
+                raise
+            return decoder.decode(memoryview(raw)[: int(found[1])])
     except undecodable as error:
         raise MalformedInput(f"{what}: {describe(error)}") from error
 
@@ -120,14 +158,15 @@ def check_count(count: int, raw: msgspec.Raw | bytes, what: str) -> None:
         raise MalformedInput(f"{what}: {count} elements in {size} bytes")
 
 
-def open_traces(traces: msgspec.Raw | bytes, read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Iterator[TracePart]:
+def open_traces(traces: msgspec.Raw | bytes, read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Traces:
     """Open an array of arrays of spans. `read` decodes spans one by one and raises nothing for those it cannot.
 
     The outer forms are checked before this returns: reading the result raises nothing.
     """
     opened = open_array(traces, "traces")
-    check_count(sum(announced(trace, "a trace") for trace in opened), traces, "spans")
-    return _read_traces(opened, read)
+    spans = sum(announced(trace, "a trace") for trace in opened)
+    check_count(spans, traces, "spans")
+    return Traces(_read_traces(opened, read), spans)
 
 
 def _read_traces(traces: list[msgspec.Raw], read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Iterator[TracePart]:

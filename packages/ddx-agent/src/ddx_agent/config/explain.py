@@ -13,7 +13,7 @@ from .complaint import Complaint
 from .environment import read_environment
 from .load import Loaded
 from .other_names import judge_keys, judge_names
-from .schema import known_variables, section_types
+from .schema import known_paths, known_variables, section_types
 from .setting import Setting
 from .shown import shown
 

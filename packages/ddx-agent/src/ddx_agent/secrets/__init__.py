@@ -6,7 +6,7 @@ Imported by those alone who have such settings.
 from .aws_of import AwsOf
 from .resolved_key import KeySource, ResolvedKey
 from .sources import key_of, key_sources
-from .variables import Resolved, SecretVariable, find_secret_variables, resolve_variables
+from .variables import Resolved, SecretVariable, find_secret_variables, guard, resolve_variables
 
 __all__ = [
     "AwsOf",
@@ -15,6 +15,7 @@ __all__ = [
     "ResolvedKey",
     "SecretVariable",
     "find_secret_variables",
+    "guard",
     "key_of",
     "key_sources",
     "resolve_variables",

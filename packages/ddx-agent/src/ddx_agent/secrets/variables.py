@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import trio
 
-from ddx_agent.config import Complaint, secret_suffixes
+from ddx_agent.config import Complaint, Loaded, secret_suffixes
 from ddx_agent.config.environment import read_environment
 from ddx_core.errors import DdxError
 
@@ -60,15 +60,19 @@ async def resolve_variables(variables: Iterable[SecretVariable], aws_of: AwsOf) 
     async def resolve(variable: SecretVariable) -> None:
         try:
             aws = aws_of.aws
-            text = await (aws.decrypt(variable.written) if variable.is_ciphertext else aws.secret(variable.written))
+            text = (
+                await (aws.decrypt(variable.written) if variable.is_ciphertext else aws.secret(variable.written))
+            ).strip()
         except DdxError as error:
             problem = str(error)
         except Exception as error:
             problem = type(error).__name__
         else:
-            resolved.values[variable.stands_for] = text.strip()
-            del left[variable.name]
-            return
+            if text:
+                resolved.values[variable.stands_for] = text
+                del left[variable.name]
+                return
+            problem = "it is empty"
         del left[variable.name]
         resolved.complaints.append(Complaint(variable.name, problem, f"{variable.stands_for} stays as it was"))
 
@@ -82,3 +86,28 @@ async def resolve_variables(variables: Iterable[SecretVariable], aws_of: AwsOf) 
     with trio.move_on_after(0.1, shield=True):
         await aws_of.aclose()
     return resolved
+
+
+log_rules = "DD_LOGS_CONFIG_PROCESSING_RULES"
+replace_tags = "DD_APM_REPLACE_TAGS"
+_what_to_do = "look at the secret and at the permissions of the function's role"
+
+
+def guard(loaded: Loaded, wanted: Iterable[SecretVariable]) -> Loaded:
+    """Rules that were to come from a secret and are not in force protect nothing: logs are then not shipped at all."""
+    complaints = list(loaded.complaints)
+    for stands_for in dict.fromkeys(variable.stands_for for variable in wanted):
+        if stands_for == log_rules and not _is_from_secret(loaded, "logs.rules"):
+            told = f"no logs are shipped, so that none leaves unmasked; {_what_to_do}"
+            loaded.config.logs = loaded.config.logs.switched_off()
+        elif stands_for == replace_tags and not _is_from_secret(loaded, "traces.replace_rules"):
+            told = f"spans leave without these rules, obfuscation is in force; {_what_to_do}"
+        else:
+            continue
+        complaints.append(Complaint(stands_for, "the rules of its secret could not be had", told, is_severe=True))
+    return msgspec.structs.replace(loaded, complaints=tuple(complaints))
+
+
+def _is_from_secret(loaded: Loaded, setting: str) -> bool:
+    source = loaded.sources.get(setting)
+    return source is not None and source.kind == "secret"

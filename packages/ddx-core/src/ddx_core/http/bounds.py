@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
@@ -17,7 +19,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `header_bytes` bounds what is kept of a header that is not complete. `body_s` is for a whole body, `answer_s` for a
     whole answer or for each chunk of a stream. `bodies_bytes` bounds the bodies of all requests at hand together; past it
-    clients are told to come back (429), one body alone always may.
+    clients are told to come back (429), one body alone always may. A server that is cancelled takes no more requests; those
+    whose body it has read get `grace_s` to be answered.
     """
 
     max_connections: int = 256
@@ -28,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     answer_s: float = 20.0
     discard_bytes: int = 256 << 20
     bodies_bytes: int = 128 << 20
+    grace_s: float = 0.25
 
 
 class Activity:
@@ -67,6 +71,9 @@ class Load:
         self.body_bytes = 0
         self._idle: dict[trio.CancelScope, float] = {}
         self._is_crowded = False
+        self._in_hand: set[trio.CancelScope] = set()
+        self._nothing_in_hand = trio.Event()
+        self._is_guarded = False
 
     def want_place(self) -> None:
         """All places are taken: the connection that has been idle for longest gives way, or the next to become idle."""
@@ -84,6 +91,35 @@ class Load:
         now = trio.current_time()
         deadline = now + (min(seconds, crowded_idle_s) if self._is_crowded else seconds)
         return _Idle(self._idle, trio.CancelScope(deadline=deadline), now)
+
+    @contextmanager
+    def request_in_hand(self) -> Generator[None]:
+        """Round what is done with a request that was read: where a server gives grace, its end does not cut it short."""
+        with trio.CancelScope(shield=self._is_guarded) as scope:
+            self._in_hand.add(scope)
+            try:
+                yield
+            finally:
+                self._in_hand.discard(scope)
+                if not self._in_hand:
+                    self._nothing_in_hand.set()
+
+    async def give_grace(
+        self, seconds: float, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Until cancelled; what is in hand then has so much time to end."""
+        self._is_guarded = seconds > 0
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._is_guarded = False
+            if self._in_hand:
+                self._nothing_in_hand = trio.Event()
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + seconds):
+                    await self._nothing_in_hand.wait()
+            for scope in self._in_hand:
+                scope.shield = False
 
 
 class _Idle:

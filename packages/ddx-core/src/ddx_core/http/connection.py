@@ -297,12 +297,13 @@ async def _one_request(wire: _Wire, routes: Routes, peer: str) -> bool:
         body_s=body_s,
         peer=peer,
     )
-    try:
-        response = await _call(match.route.handler, request)
-    except Hangup as hangup:
-        await _hang_up(wire, hangup)
-        return False
-    await _answer(wire, response, method)
+    with wire.load.request_in_hand():
+        try:
+            response = await _call(match.route.handler, request)
+        except Hangup as hangup:
+            await _hang_up(wire, hangup)
+            return False
+        await _answer(wire, response, method)
     return not response.close
 
 
@@ -333,17 +334,18 @@ async def _plain_request(
         body_s=body_s,
         peer=peer,
     )
-    try:
-        response = await _call(match.route.handler, request)
-    except Hangup as hangup:
-        await _hang_up(wire, hangup)
-        return False
-    answer = render_answer(response)
-    if answer is not None:
-        await wire.send_plain(answer)
-        return True
-    wire.bring_in_h11()
-    await _answer(wire, response, method)
+    with wire.load.request_in_hand():
+        try:
+            response = await _call(match.route.handler, request)
+        except Hangup as hangup:
+            await _hang_up(wire, hangup)
+            return False
+        answer = render_answer(response)
+        if answer is not None:
+            await wire.send_plain(answer)
+            return True
+        wire.bring_in_h11()
+        await _answer(wire, response, method)
     return not response.close
 
 

@@ -95,10 +95,11 @@ async def serve_http(
     activity: Activity | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; the listeners are closed on the way out."""
+    """Serve until cancelled; the listeners are closed then, and requests that were read get a moment to be answered."""
     server = _Server(routes, limits or Limits(), activity or Activity())
     try:
         async with trio.open_nursery() as nursery:
+            await nursery.start(server.give_grace)
             for listener in listeners:
                 nursery.start_soon(server.accept, listener, nursery)
             task_status.started()
@@ -115,6 +116,9 @@ class _Server:
         self._activity = activity
         self._load = Load()
         self._places = trio.CapacityLimiter(limits.max_connections)
+
+    async def give_grace(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._load.give_grace(self._limits.grace_s, task_status=task_status)
 
     async def accept(self, listener: trio.SocketListener, connections: trio.Nursery) -> None:
         while True:
@@ -135,6 +139,8 @@ class _Server:
                 continue
             except BaseException:
                 self._places.release_on_behalf_of(place)
+                # Whoever comes while the last requests are answered finds nobody.
+                listener.socket.close()
                 raise
             connections.start_soon(self._connection, stream, place)
 

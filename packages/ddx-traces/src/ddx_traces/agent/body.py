@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Final
 
 import zstandard
@@ -11,8 +13,11 @@ from ddx_core.errors import MalformedInput
 
 max_members: Final = 64
 """gzip allows any number of parts in a row; clients send one."""
-max_window: Final = 1 << 27
-"""zstd frames that ask for a larger window (in bytes) are refused; no level in common use needs it."""
+max_window: Final = 1 << 25
+"""zstd frames that ask for a larger window (in bytes) are refused; no level in common use needs it (RFC 8878 advises 8 MiB)."""
+piece_bytes: Final = 256 << 10
+unmeasured_bytes: Final = 4 << 20
+"""50 MiB of zeros come in a few thousand bytes: more than this is not held before the whole is known to be allowed."""
 
 
 class BodyTooLarge(MalformedInput):
@@ -37,38 +42,61 @@ def decode_body(body: bytes, coding: str | None, *, max_bytes: int) -> bytes:
 
 
 def _gunzip(body: bytes, max_bytes: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
+    return _hold(lambda: _gunzip_pieces(body), max_bytes)
+
+
+def _gunzip_pieces(body: bytes) -> Iterator[bytes]:
     rest = body
     for _ in range(max_members):
         member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         try:
-            # One byte more than allowed tells a body at the limit from one above it.
-            piece = member.decompress(rest, max_bytes - size + 1)
+            while piece := member.decompress(rest, piece_bytes):
+                rest = member.unconsumed_tail
+                yield piece
         except zlib.error as error:
             raise MalformedInput(f"gzip: {error}") from error
-        size += len(piece)
-        if size > max_bytes:
-            raise BodyTooLarge(f"more than {max_bytes} bytes when decompressed")
         if not member.eof:
             raise MalformedInput("gzip: the body is cut short")
-        pieces.append(piece)
         rest = member.unused_data
         if not rest:
-            return b"".join(pieces)
+            return
     raise MalformedInput(f"gzip: more than {max_members} parts")
 
 
 def _unzstd(body: bytes, max_bytes: int) -> bytes:
-    reader = zstandard.ZstdDecompressor(max_window_size=max_window).stream_reader(body, read_across_frames=True)
-    pieces: list[bytes] = []
-    size = 0
     try:
-        while piece := reader.read(min(max_bytes - size + 1, 1 << 20)):
-            size += len(piece)
-            if size > max_bytes:
-                raise BodyTooLarge(f"more than {max_bytes} bytes when decompressed")
-            pieces.append(piece)
+        declared = zstandard.get_frame_parameters(body).content_size
+        if declared not in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR) and declared > max_bytes:
+            raise BodyTooLarge(f"more than {max_bytes} bytes when decompressed")
+    except zstandard.ZstdError as error:
+        if not body:
+            return b""
+        raise MalformedInput(f"zstd: {error}") from error
+    return _hold(lambda: _unzstd_pieces(body), max_bytes)
+
+
+def _unzstd_pieces(body: bytes) -> Iterator[bytes]:
+    reader = zstandard.ZstdDecompressor(max_window_size=max_window).stream_reader(body, read_across_frames=True)
+    try:
+        while piece := reader.read(piece_bytes):
+            yield piece
     except zstandard.ZstdError as error:
         raise MalformedInput(f"zstd: {error}") from error
-    return b"".join(pieces)
+
+
+def _hold(pieces: Callable[[], Iterator[bytes]], max_bytes: int) -> bytes:
+    """All of them together. What turns out to be large is measured first, and decompressed again to be held."""
+    held = BytesIO()
+    size = 0
+    for piece in pieces():
+        size += len(piece)
+        if size > max_bytes:
+            raise BodyTooLarge(f"more than {max_bytes} bytes when decompressed")
+        if size <= unmeasured_bytes:
+            held.write(piece)
+        elif held.tell():
+            held = BytesIO()
+    if size > unmeasured_bytes:
+        for piece in pieces():
+            held.write(piece)
+    return held.getvalue()

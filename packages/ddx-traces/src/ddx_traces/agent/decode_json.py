@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import Raw
 
 from ddx_core.errors import MalformedInput
 
-from ..wire import ReadSpans, TracePart, describe, free_elements, is_dense, max_part_bytes, undecodable
+from ..wire import ReadSpans, TracePart, Traces, describe, free_elements, is_dense, max_part_bytes, undecodable
 from .body import BodyTooLarge
 from .decode_v04 import read_spans
 
@@ -33,7 +34,7 @@ def looks_like_json(body: bytes) -> bool:
     return body[:64].lstrip()[:1] == b"["
 
 
-def decode_json(body: bytes) -> Iterator[TracePart]:
+def decode_json(body: bytes) -> Traces:
     """The traces of a request, decoded as they are iterated over. Raises MalformedInput at once or not at all."""
     if len(body) > max_json_bytes:
         raise BodyTooLarge(f"{len(body)} bytes of JSON: more than {max_json_bytes} are taken as MessagePack only")
@@ -43,7 +44,7 @@ def decode_json(body: bytes) -> Iterator[TracePart]:
         traces = _traces.decode(body)
     except undecodable as error:
         raise MalformedInput(f"JSON: {describe(error)}") from error
-    return _read(traces or [])
+    return Traces(_read(traces or []), sum(map(len, traces or [])))
 
 
 def _read(traces: list[list[Raw]]) -> Iterator[TracePart]:
@@ -69,8 +70,20 @@ def _transcoded(element: Raw) -> Raw:
             span = msgspec.json.decode(bytes(element).decode("utf-8", "replace"))
         binaries: Any = span.get("meta_struct")
         if binaries:
-            span["meta_struct"] = {key: binascii.a2b_base64(value, strict_mode=True) for key, value in binaries.items()}
+            span["meta_struct"] = _binaries(binaries) or None
         encoded = Raw(msgspec.msgpack.encode(span))
-    except (*undecodable, TypeError, AttributeError, binascii.Error):
+    except (*undecodable, TypeError, AttributeError):
         return _nil
     return _nil if is_dense(encoded) else encoded
+
+
+def _binaries(entries: Any) -> dict[str, Any]:
+    """Without those that are not what they should be: they cost themselves alone."""
+    read: dict[str, Any] = {}
+    for key, value in entries.items() if isinstance(entries, dict) else ():  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(value, str):
+            with suppress(ValueError):  # of which binascii's own is a kind
+                read[key] = binascii.a2b_base64(value, strict_mode=True)
+        else:
+            read[key] = value
+    return read

@@ -6,20 +6,18 @@ of it was taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from ddx_core.errors import MalformedInput
 
 from ..span import Span
-from ..wire import ReadSpans, TracePart, open_traces, undecodable
+from ..wire import ReadSpans, Traces, open_traces, undecodable
 from .lenient import read_span
 
 _strict = msgspec.msgpack.Decoder(Span)
 
 
-def decode_v04(body: bytes) -> Iterator[TracePart]:
+def decode_v04(body: bytes) -> Traces:
     """The traces of a request, decoded as they are iterated over. Raises MalformedInput at once or not at all."""
     return open_traces(body, read_spans)
 

@@ -6,7 +6,6 @@ around the spans refuses the request before any of it was taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -15,8 +14,9 @@ from msgspec import Meta
 from ddx_core.errors import MalformedInput
 
 from ..span import Int32, Int64, Span, UInt64
-from ..wire import ReadSpans, TracePart, announced, open_array, open_traces, read_text, read_value, undecodable
-from .lenient import duration, present, start, unsigned, whole
+from ..wire import ReadSpans, Traces, announced, open_array, open_traces, read_text, read_value, undecodable
+from .lenient import duration, present, start
+from .numbers import unsigned, whole
 
 span_fields: Final = 12
 max_strings: Final = 25_000_000
@@ -49,7 +49,7 @@ _strict = msgspec.msgpack.Decoder(_Fields)
 _strings = msgspec.msgpack.Decoder(list[str])
 
 
-def decode_v05(body: bytes) -> Iterator[TracePart]:
+def decode_v05(body: bytes) -> Traces:
     """The traces of a request, decoded as they are iterated over. Raises MalformedInput at once or not at all."""
     halves = open_array(body, "the request")
     if len(halves) != 2:
@@ -140,7 +140,8 @@ def _indexes(value: Any) -> dict[int, int]:
 
 
 def _numbers(value: Any) -> dict[int, float]:
-    return present({} if value is None else _convert(value, dict[Index, float | None]))
+    entries: dict[int, Any] = {} if value is None else _convert(value, dict[Index, Any])
+    return {key: float(each) for key, each in entries.items() if isinstance(each, (float, int))}
 
 
 def _convert(value: Any, kind: type[T]) -> T:

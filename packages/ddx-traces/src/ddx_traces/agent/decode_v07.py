@@ -7,7 +7,7 @@ before any of it was taken.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -19,22 +19,23 @@ from ..wire import (
     OpenedPayload,
     PayloadFields,
     TracePart,
+    Traces,
     announced,
     check_count,
+    decode_leading,
     describe,
     open_array,
     read_text,
     read_trace,
     undecodable,
 )
-from .chunk import ChunkFields, tell_root
+from .chunk import ChunkFields, tell
 from .decode_v04 import read_spans
-from .lenient import read_texts, whole
+from .lenient import read_texts
+from .numbers import whole
 
 _nil: Final = Raw(b"\xc0")
 _no_spans: Final = Raw(b"\x90")
-
-T = TypeVar("T")
 
 
 class _Payload(msgspec.Struct):
@@ -55,6 +56,7 @@ class _Chunk(msgspec.Struct):
     origin: Raw = _nil
     spans: Raw = _no_spans
     tags: Raw = _nil
+    dropped_trace: Raw = _nil
 
 
 _payload = msgspec.msgpack.Decoder(_Payload)
@@ -63,7 +65,8 @@ _chunk = msgspec.msgpack.Decoder(_Chunk)
 
 def decode_v07(body: bytes) -> OpenedPayload:
     """A request's tracer, and its traces, decoded as they are iterated over. Raises MalformedInput at once or not at all."""
-    told = _decode(_payload, body, "the request")
+    told = decode_leading(_payload, body, "the request")
+    tags = _texts(told.tags)
     fields = PayloadFields(
         container_id=read_text(told.container_id) or "",
         language=read_text(told.language_name) or "",
@@ -73,21 +76,24 @@ def decode_v07(body: bytes) -> OpenedPayload:
         env=read_text(told.env) or "",
         hostname=read_text(told.hostname) or "",
         app_version=read_text(told.app_version) or "",
+        tags=tags,
     )
-    tags = _texts(told.tags)
     opened = [] if bytes(told.chunks) == b"\xc0" else open_array(told.chunks, "chunks")
     chunks = [_open(raw, tags) for raw in opened]
-    check_count(sum(announced(spans, "the spans of a chunk") for _, spans in chunks), body, "spans")
-    return OpenedPayload(fields, _read(chunks))
+    count = sum(announced(spans, "the spans of a chunk") for _, spans in chunks)
+    check_count(count, body, "spans")
+    return OpenedPayload(fields, Traces(_read(chunks), count))
 
 
-def _open(raw: Raw, tags: dict[str, str]) -> tuple[ChunkFields, Raw]:
-    chunk = _decode(_chunk, raw, "a chunk")
+def _open(raw: Raw, common: dict[str, str]) -> tuple[ChunkFields, Raw]:
+    chunk = decode_leading(_chunk, raw, "a chunk")
     return (
         ChunkFields(
             priority=priority_unset if chunk.priority is None else whole(chunk.priority, -(2**31), 2**31 - 1),
             origin=read_text(chunk.origin) or "",
-            tags=tags | _texts(chunk.tags),
+            tags=_texts(chunk.tags),
+            common=common,
+            was_dropped=_truth(chunk.dropped_trace),
         ),
         _no_spans if bytes(chunk.spans) == b"\xc0" else chunk.spans,
     )
@@ -96,15 +102,7 @@ def _open(raw: Raw, tags: dict[str, str]) -> tuple[ChunkFields, Raw]:
 def _read(chunks: list[tuple[ChunkFields, Raw]]) -> Iterator[TracePart]:
     for fields, spans in chunks:
         for part in read_trace(spans, read_spans):
-            tell_root(part.read.spans, fields)
-            yield part
-
-
-def _decode(decoder: msgspec.msgpack.Decoder[T], raw: Raw | bytes, what: str) -> T:
-    try:
-        return decoder.decode(raw)
-    except undecodable as error:
-        raise MalformedInput(f"{what}: {describe(error)}") from error
+            yield tell(part, fields)
 
 
 def _texts(raw: Raw) -> dict[str, str]:
@@ -112,3 +110,7 @@ def _texts(raw: Raw) -> dict[str, str]:
         return read_texts(raw)
     except undecodable as error:
         raise MalformedInput(f"tags: {describe(error)}") from error
+
+
+def _truth(raw: Raw) -> bool:
+    return bytes(raw) in (b"\xc3", b"\x01")

@@ -24,18 +24,20 @@ from ..wire import (
     PayloadFields,
     ReadSpans,
     TracePart,
+    Traces,
     announced,
     announced_entries,
     check_count,
     cut_trace,
+    decode_leading,
     describe,
     is_dense,
     max_span_bytes,
     open_array,
     undecodable,
 )
-from .chunk import ChunkFields, tell_root
-from .lenient import whole
+from .chunk import ChunkFields, as_texts, tell
+from .numbers import whole
 from .values_v1 import Strings, TooManyStrings, read_attributes, read_span, sort_attributes
 
 T = TypeVar("T")
@@ -59,6 +61,7 @@ _priority: Final = 1
 _origin: Final = 2
 _chunk_attributes: Final = 3
 _spans: Final = 4
+_dropped: Final = 5
 _trace_id: Final = 6
 _mechanism: Final = 7
 
@@ -83,6 +86,7 @@ def decode_v1(body: bytes) -> OpenedPayload:
     told: dict[str, str] = {}
     common = _no_attributes
     chunks: list[_Chunk] = []
+    count = 0
     entries = _open_map(body, "the request")
     for number, (key, raw) in enumerate(entries.items(), 1):
         if key in _payload_texts:
@@ -93,12 +97,14 @@ def decode_v1(body: bytes) -> OpenedPayload:
             now.skip(all_strings(bytes(raw)))
         else:
             chunks = [_open_chunk(each) for each in open_array(raw, "chunks")]
-            check_count(sum(announced(chunk.spans, "spans") for chunk in chunks), raw, "spans")
+            count = sum(announced(chunk.spans, "spans") for chunk in chunks)
+            check_count(count, raw, "spans")
             if number < len(entries):
                 # No tracer writes anything behind the chunks. Whoever does refers to the strings of all of them.
                 now = strings.copy()
                 now.skip(all_strings(bytes(raw)))
-    return OpenedPayload(PayloadFields(**told), _read(chunks, strings, common))
+    fields = PayloadFields(**told, tags=as_texts(*common))
+    return OpenedPayload(fields, Traces(_read(chunks, strings, common), count))
 
 
 def _open_chunk(raw: Raw) -> _Chunk:
@@ -113,7 +119,7 @@ def _open_map(raw: Raw | bytes, what: str) -> dict[int, Raw]:
     count = announced_entries(raw, what)
     if count > most_keys:
         raise MalformedInput(f"{what}: a map of {count} entries")
-    entries = _decode(_map, raw, what)
+    entries = decode_leading(_map, raw, what)
     if len(entries) != count:
         # The strings of the entry that was overwritten would be missing.
         raise MalformedInput(f"{what}: a key is there twice")
@@ -136,7 +142,7 @@ def _read_chunk(
     """
     trace_id = int.from_bytes(chunk.trace_id[8:], "big")
     origin, (tags, numbers) = "", _no_attributes
-    priority, mechanism = priority_unset, None
+    priority, mechanism, was_dropped = priority_unset, None, False
     waiting: TracePart | None = None
 
     def fields() -> ChunkFields:
@@ -145,8 +151,11 @@ def _read_chunk(
             origin=origin,
             upper_id=int.from_bytes(chunk.trace_id[:8], "big"),
             mechanism=mechanism,
-            tags=common[0] | tags,
-            numbers=common[1] | numbers,
+            tags=tags,
+            numbers=numbers,
+            common=common[0],
+            common_numbers=common[1],
+            was_dropped=was_dropped,
         )
 
     for key, raw in chunk.entries:
@@ -154,13 +163,14 @@ def _read_chunk(
         if key == _spans:
             for index, (elements, size) in enumerate(cut_trace(raw)):
                 if waiting is not None:
-                    tell_root(waiting.read.spans, fields())
-                    yield waiting
+                    yield tell(waiting, fields())
                 waiting = _read_part(elements, size, strings, trace_id, continues=index > 0)
         elif key == _priority:
             priority = _number(raw, -(2**31), 2**31 - 1, priority_unset)
         elif key == _mechanism:
             mechanism = _number(raw, 0, 2**32 - 1, None)
+        elif key == _dropped:
+            was_dropped = _optional(_truth, raw, strings, False)
         elif key == _origin:
             origin = _optional(_text, raw, strings, "")
         elif key == _chunk_attributes:
@@ -168,8 +178,7 @@ def _read_chunk(
         else:
             _skip(raw, strings)
     if waiting is not None:
-        tell_root(waiting.read.spans, fields())
-        yield waiting
+        yield tell(waiting, fields())
 
 
 def _read_part(elements: list[Raw], size: int, strings: Strings, trace_id: int, *, continues: bool) -> TracePart:
@@ -211,6 +220,13 @@ def _any(raw: Raw) -> Any:
         return _decode(_value, mend_strings(bytes(raw)), "a value")
     except undecodable as error:
         raise MalformedInput(describe(error)) from error
+
+
+def _truth(raw: Raw, strings: Strings) -> bool:
+    value = _any(raw)
+    if type(value) is not bool and value is not None:
+        raise MalformedInput("a truth value is expected")
+    return value is True
 
 
 def _text(raw: Raw, strings: Strings) -> str:

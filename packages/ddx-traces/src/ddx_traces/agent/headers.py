@@ -49,6 +49,7 @@ def complete(payload: TracerPayload, told: PayloadFields) -> TracerPayload:
         container_id=told.container_id[:max_value_length] or tracer.container_id,
     )
     payload.runtime_id = told.runtime_id[:max_value_length]
+    payload.tags = told.tags
     payload.env = told.env
     payload.hostname = told.hostname[:max_value_length]
     payload.app_version = told.app_version[:max_value_length]

@@ -2,8 +2,9 @@
 
 Rule of this file: what is mended is listed here and nowhere else: nil for any field or map entry; bytes for a string and
 broken UTF-8 in one; a whole number sent as a float; a start out of range (0, so that it becomes the time of arrival);
-anything unusable as a duration (0); a span as an array of the fields in their order. Any other wrong type: MalformedInput,
-and that span alone is lost. It takes five times as long as the strict decoder.
+anything unusable as a duration (0); a span as an array of the fields in their order; metrics, `meta_struct`, links and
+events entry by entry, as `attached` has it. Any other wrong type: MalformedInput, and that span alone is lost. It takes
+five times as long as the strict decoder.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from msgspec import Raw
 
 from ddx_core.errors import MalformedInput
 
-from ..span import Span, SpanEvent, SpanLink, max_int64
-from ..wire import describe, read_text, read_value, undecodable, without_nil
+from ..span import Span, max_int64
+from ..wire import describe, read_text, read_value, undecodable
+from .attached import read_binaries, read_events, read_links, read_metrics
+from .numbers import unsigned, whole
 
 _nil = Raw(b"\xc0")
 
@@ -49,8 +52,6 @@ class _FieldsInOrder(_Fields, array_like=True):
 _map = msgspec.msgpack.Decoder(_Fields)
 _array = msgspec.msgpack.Decoder(_FieldsInOrder)
 _entries = msgspec.msgpack.Decoder(dict[str, Raw] | None)
-_numbers = msgspec.msgpack.Decoder(dict[str, float | None] | None)
-_binaries = msgspec.msgpack.Decoder(dict[str, bytes | None] | None)
 
 
 def read_span(raw: Raw) -> Span:
@@ -69,10 +70,10 @@ def read_span(raw: Raw) -> Span:
             duration=duration(read_value(fields.duration)),
             error=whole(read_value(fields.error), -(2**31), 2**31 - 1),
             meta=read_texts(fields.meta),
-            metrics=present(_numbers.decode(fields.metrics)),
-            meta_struct=present(_binaries.decode(fields.meta_struct)) or None,
-            span_links=_structs(fields.span_links, list[SpanLink]) or None,
-            span_events=_structs(fields.span_events, list[SpanEvent]) or None,
+            metrics=read_metrics(fields.metrics),
+            meta_struct=read_binaries(fields.meta_struct) or None,
+            span_links=read_links(fields.span_links) or None,
+            span_events=read_events(fields.span_events) or None,
         )
     except undecodable as error:
         raise MalformedInput(describe(error)) from error
@@ -82,21 +83,6 @@ def _read_fields(raw: Raw) -> _Fields:
     first = memoryview(raw)[0]
     is_array = 0x90 <= first <= 0x9F or first in (0xDC, 0xDD)
     return _array.decode(raw) if is_array else _map.decode(raw)
-
-
-def whole(value: Any, least: int, most: int) -> int:
-    """A whole number within these bounds; nil is 0."""
-    if value is None:
-        return 0
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and least <= value <= most:
-        return int(value)
-    raise MalformedInput(f"a whole number from {least} to {most} is expected")
-
-
-def unsigned(value: Any) -> int:
-    return whole(value, 0, 2**64 - 1)
 
 
 def start(value: Any) -> int:
@@ -124,8 +110,3 @@ def read_texts(raw: Raw) -> dict[str, str]:
 def present(entries: dict[K, T | None] | None) -> dict[K, T]:
     """The entries of a map that are not nil; nil itself has none."""
     return {key: value for key, value in (entries or {}).items() if value is not None}
-
-
-def _structs(raw: Raw, kind: type[T]) -> T | None:
-    value: Any = without_nil(read_value(raw))
-    return None if value is None else msgspec.convert(value, kind)

@@ -1,12 +1,13 @@
 """The trace agent's HTTP routes, as tracers know them. Handlers hand over to the stores; they hold nothing themselves.
 
 Rule of this file: a request is refused before any of it was taken, or taken to its end. A long one is taken in slices with
-a pause between them, so that others get their turn. Forms that few tracers use are imported when one does.
+a pause between them, so that others get their turn; when the process ends in a pause, the rest is counted as lost. Forms
+that few tracers use are imported when one does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,7 +21,7 @@ from ..settings import TracesSettings
 from ..span import TracerPayload, priority_unset
 from ..stats import StatsStore, decode_client_stats
 from ..store import TraceStore
-from ..wire import OpenedPayload, TracePart
+from ..wire import OpenedPayload, Traces
 from .body import BodyTooLarge, UnknownCoding, decode_body
 from .decode_v04 import decode_v04
 from .decode_v05 import decode_v05
@@ -53,7 +54,7 @@ _rates_version: Final = "1"
 _version_header: Final = "Datadog-Rates-Payload-Version"
 _ok = b"OK\n"
 
-Decode = Callable[[bytes], Iterator[TracePart]]
+Decode = Callable[[bytes], Traces]
 
 
 class TraceRoutes:
@@ -160,29 +161,39 @@ class TraceRoutes:
             return self._refuse_traces(request, error)
         payload = complete(read_tracer_payload(request.headers), opened.fields)
         payload.env = self._normalize_env(payload.env)
+        if payload.tags:
+            payload.tags = self._store.replace_tags(payload.tags)
         return await self._take(request, opened.parts, payload)
 
     def _body(self, request: Request) -> bytes:
         coding = request.headers.get("content-encoding")
         return decode_body(request.body, coding, max_bytes=self._settings.max_request_bytes)
 
-    async def _take(self, request: Request, traces: Iterator[TracePart], payload: TracerPayload) -> Response:
+    async def _take(self, request: Request, traces: Traces, payload: TracerPayload) -> Response:
         add = self._store.add
         priority = priority_unset
-        done = 0
-        for part in traces:
-            priority = add(
-                part.read.spans,
-                payload,
-                size=part.size,
-                malformed=part.read.malformed,
-                too_large=part.too_large,
-                priority=priority if part.continues else priority_unset,
-            )
-            done += part.size
-            if done >= slice_bytes:
-                done = 0
-                await self._pause()
+        done = total = 0
+        try:
+            for part in traces:
+                priority = add(
+                    part.read.spans,
+                    payload,
+                    size=part.size,
+                    malformed=part.read.malformed,
+                    too_large=part.too_large,
+                    priority=priority if part.continues else priority_unset,
+                    tags=part.tags,
+                    was_dropped=part.was_dropped,
+                )
+                total += part.size
+                if total - done >= slice_bytes:
+                    done = total
+                    await self._pause()
+        except BaseException:
+            # The end came, and the moment that the server gives to what it has received was too short.
+            if traces.left:
+                self._store.give_up(traces.left, max(0, len(request.body) - total))
+            raise
         return _tell_rates(request, 200)
 
     def _put_off_traces(self, request: Request) -> Response:

@@ -6,14 +6,15 @@ Rule of this file: values are read in the order of the bytes, or strings would g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ddx_core.errors import MalformedInput
 
 from ..span import ArrayValue, AttributeValue, ScalarValue, Span, SpanEvent, SpanLink
-from .lenient import duration, start, unsigned, whole
+from .lenient import duration, start
+from .numbers import unsigned, whole
 
 free_strings: Final = 65_536
 # As for the dictionary of v0.5: what is written once is seldom shorter than this together with what refers to it.
@@ -21,6 +22,8 @@ bytes_per_string: Final = 16
 
 _kinds: Final = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 _string, _bool, _double, _int, _bytes, _array, _map = range(1, 8)
+
+T = TypeVar("T")
 
 Attributes = list[tuple[str, int, Any]]
 """Key, type, value; an array's value is a list of (type, value), a map's is again attributes."""
@@ -137,9 +140,9 @@ def read_span(value: dict[Any, Any], strings: Strings, trace_id: int) -> Span:
             case 10:
                 span.type = text(each)
             case 11:
-                span.span_links = [_link(link, strings) for link in _listed(each)] or None
+                span.span_links = _each_of(each, _link, strings) or None
             case 12:
-                span.span_events = [_event(event, strings) for event in _listed(each)] or None
+                span.span_events = _each_of(each, _event, strings) or None
             case 13:
                 fields["env"] = text(each)
             case 14:
@@ -164,10 +167,31 @@ def read_attributes(value: Any, strings: Strings) -> Attributes:
         raise MalformedInput(f"attributes come in threes, not {len(flat)}")
     found: Attributes = []
     for index in range(0, len(flat), 3):
-        key = strings.text(flat[index])
         kind = flat[index + 1]
-        found.append((key, kind, _value(kind, flat[index + 2], strings)))
+        read = _attempt(flat[index], kind, flat[index + 2], strings)
+        if read is not None:
+            found.append((read[0], kind, read[1]))
     return found
+
+
+def _attempt(number: Any, kind: Any, each: Any, strings: Strings) -> tuple[str, Any] | None:
+    """Key and value; None for an attribute that cannot be read, which costs no more than itself."""
+    try:
+        key = strings.text(number)
+    except TooManyStrings:
+        raise
+    except MalformedInput:
+        strings.skip(_texts_in([number, kind, each]))
+        return None
+    known = strings.count()
+    try:
+        return key, _value(kind, each, strings)
+    except TooManyStrings:
+        raise
+    except MalformedInput:
+        strings.forget(known)
+        strings.skip(_texts_in([kind, each]))
+        return None
 
 
 def sort_attributes(attributes: Attributes) -> tuple[dict[str, str], dict[str, float], dict[str, bytes]]:
@@ -189,13 +213,23 @@ def _spread(value: Any, strings: Strings, span: Span) -> None:
     values = iter(flat)
     for number, kind, each in zip(values, values, values, strict=True):
         # Nearly all keys and texts were there before, nearly all attributes are one of these two, and nearly none comes twice.
-        key = by_number[number] if type(number) is int and 0 <= number < known else text(number)
-        if kind == _string and key not in metrics:
-            meta[key] = by_number[each] if type(each) is int and 0 <= each < known else text(each)
-        elif kind == _double and type(each) is float and key not in meta:
-            metrics[key] = each
-        else:
-            _put(span, key, kind, _value(kind, each, strings))
+        key = by_number[number] if type(number) is int and 0 <= number < known else None
+        if key is None and type(number) is str:
+            key = text(number)
+        if key is not None:
+            if kind == _string and key not in metrics:
+                if type(each) is int and 0 <= each < known:
+                    meta[key] = by_number[each]
+                    continue
+                if type(each) is str:
+                    meta[key] = text(each)
+                    continue
+            elif kind == _double and type(each) is float and key not in meta:
+                metrics[key] = each
+                continue
+        read = _attempt(number if key is None else key, kind, each, strings)
+        if read is not None:
+            _put(span, read[0], kind, read[1])
 
 
 def _put(span: Span, key: str, kind: int, value: Any) -> None:
@@ -223,8 +257,8 @@ def _value(kind: Any, value: Any, strings: Strings) -> Any:
             return value
         case 3 if type(value) in (float, int):
             return float(value)
-        case 4 if type(value) is int and -(2**63) <= value < 2**63:
-            return value
+        case 4:
+            return whole(value, -(2**63), 2**63 - 1)
         case 5 if type(value) is bytes:
             return value
         case 6:
@@ -248,6 +282,24 @@ def _plain(kind: int, value: Any) -> Any:
 
 def _as_text(kind: int, value: Any) -> str:
     return value if kind == _string else msgspec.json.encode(_plain(kind, value)).decode()
+
+
+def _each_of(value: Any, read: Callable[[Any, Strings], T], strings: Strings) -> list[T]:
+    """Links or events; one that cannot be read is left out, and its strings count all the same."""
+    found: list[T] = []
+    if type(value) is not list:
+        strings.skip(_texts_in(value))
+        return found
+    for each in value:  # pyright: ignore[reportUnknownVariableType]
+        known = strings.count()
+        try:
+            found.append(read(each, strings))
+        except TooManyStrings:
+            raise
+        except MalformedInput:
+            strings.forget(known)
+            strings.skip(_texts_in(each))
+    return found
 
 
 def _link(value: Any, strings: Strings) -> SpanLink:
