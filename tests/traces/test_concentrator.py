@@ -93,6 +93,8 @@ def test_spans_of_a_kind_are_one_group() -> None:
         ({"meta": {"grpc.code": "1"}}, {"metrics": {"_top_level": 1.0, "grpc.code": 2.0}}),
         ({"meta": {"_dd.origin": "synthetics"}}, {}),
         ({"meta": {"span.kind": "client", "db.name": "a"}}, {"meta": {"span.kind": "client", "db.name": "b"}}),
+        ({"meta": {"span.kind": "Producer", "out.host": "a"}}, {"meta": {"span.kind": "Producer", "out.host": "b"}}),
+        ({"meta": {"span.kind": "CLIENT", "out.host": "a"}}, {"meta": {"span.kind": "CLIENT", "out.host": "b"}}),
     ],
 )
 def test_spans_that_differ_in_what_counts_are_two_groups(first: dict[str, Any], second: dict[str, Any]) -> None:

@@ -280,8 +280,8 @@ observed = [
     ("", "{ call x(1)}", "{ call x ( ? ) }"),
     ("", "{fn unclosed 'x'", "?"),
     ("", "$abc x $1", "$abc x ?"),
-    ("", "$$ unclosed", "$$ unclosed"),
-    ("", "$tag$ unclosed", "$tag$ unclosed"),
+    ("", "$$ unclosed", "?"),
+    ("", "$tag$ unclosed", "?"),
     ("", "1e", "?"),
     ("", "a.b:1", "a.b :1"),
     ("", "x AS , y", "x, y"),
@@ -403,3 +403,19 @@ def test_no_text_takes_more_than_linear_time(unit: str) -> None:
 
     # Sixteen times the text: quadratic work would be 256 times as much. A floor, where the clock is too coarse.
     assert seconds(64 << 10) < 80 * max(seconds(4 << 10), 0.002)
+
+
+@pytest.mark.parametrize("dialect", ["", "postgresql", "mssql", "mysql"])
+@pytest.mark.parametrize(
+    "literal",
+    ["'{}'", "$${}$$", "$tag${}$tag$", "E'{}'", "N'{}'", "U&'{}'", "'it''s {}'", r"'back\'slash {}'", "/* {} */ 'x'"],
+)
+def test_a_statement_that_was_cut_shows_nothing_that_the_whole_one_hides(literal: str, dialect: str) -> None:
+    statement = f"SELECT a FROM t WHERE b = {literal.format('hunter2')} AND c = 5"
+    assert "hunter" not in obfuscate_sql(statement, dialect)
+    for end in range(len(statement)):
+        assert "hunte" not in obfuscate_sql(statement[:end], dialect), statement[:end]
+
+
+def test_variables_that_begin_like_a_quote_are_names() -> None:
+    assert obfuscate_sql("SELECT $a, $b FROM t") == "SELECT $a, $b FROM t"

@@ -85,6 +85,7 @@ max_open_dollars: Final = 32
 
 _dollar_name: Final = re.compile(rf"\${_more}*+")
 _dollar_tag: Final = re.compile(r"\$[^$\n]*+\$")
+_quote_tag: Final = re.compile(rf"\$(?:{_begin}(?:{_begin}|[0-9])*+)?+\$")
 _braces: Final = re.compile(r"[{}]")
 _call: Final = re.compile(rf"\{{\s*+call(?!{_more})", re.IGNORECASE)
 _more_values: Final = re.compile(r"(\bVALUES \( \? \))(?:,? \( (?:\? )?\))++", re.IGNORECASE)
@@ -191,7 +192,8 @@ def _read(text: str, dialect: str) -> Iterator[tuple[int, str]]:
                 if end >= 0 and tag is not None:
                     yield literal, piece
                     resume = end + len(tag[0])
-                elif searches > max_open_dollars:
+                elif searches > max_open_dollars or (tag is not None and _quote_tag.fullmatch(tag[0])):
+                    # A quote that does not end: the statement was cut.
                     yield literal, piece
                 else:
                     name = _dollar_name.match(text, start)

@@ -234,7 +234,8 @@ class Concentrator:
                 if from_ns == self._oldest_ns:
                     from_ns = _long_ago
             # The same keys in the same order: tracers make spans of a kind alike, so what counts in them is found once.
-            read = (readers_of_callers if kind in calling_kinds else readers)[tuple(meta)]
+            is_caller = kind in calling_kinds or kind.lower() in calling_kinds
+            read = (readers_of_callers if is_caller else readers)[tuple(meta)]
             saying = (read, read(meta), span.resource, span.name, span.service, span.type, not span.parent_id)
             if told:
                 saying = (*saying, *[(key, metrics[key]) for key in told])
