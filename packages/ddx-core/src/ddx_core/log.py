@@ -1,7 +1,8 @@
 """The agent's own log: an event name in the past tense plus fields, one line each, a thin layer over stdlib logging.
 
-Rule: the same event (with the same `about` and `problem`, when there are such fields) is written at most once in ten seconds; the next
-one says how many were left out. Lambda bills the lines and may send them back to us. Never pass payloads, headers or keys.
+Rule: the same event (with the same `about` and `problem`, when there are such fields) is written at most once in ten seconds;
+the next one says how many were left out. Lambda bills the lines and may send them back to us. Never pass payloads, headers or
+keys.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ named = {
 """Statuses by name in upper case, as the vendor's extension knows them."""
 
 max_tags_length = 16_384
-"""Characters of tags that are lifted; more of them stay in the text as they are. The intake takes at most 100 tags of 200 characters."""
+"""Characters of tags that are lifted; more of them stay in the text as they are. The intake takes 100 tags of 200 characters."""
 max_request_id_length = 256
 """A longer text is no request id."""
 max_arn_length = 2048
