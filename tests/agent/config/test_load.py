@@ -162,7 +162,7 @@ def test_white_space_in_an_api_key_is_cut() -> None:
         ({"DD_STATSD_METRIC_NAMESPACE": "1myapp"}, "DD_STATSD_METRIC_NAMESPACE: expected a letter"),
         (
             {"DD_LOGS_CONFIG_COMPRESSION_LEVEL": "23"},
-            "DD_LOGS_CONFIG_COMPRESSION_LEVEL: expected a whole number from 0 to 22",
+            "DD_LOGS_CONFIG_COMPRESSION_LEVEL: expected a whole number from -7 to 22",
         ),
     ],
 )
