@@ -322,3 +322,10 @@ def test_compression_may_be_none_or_fast() -> None:
     fast = load(DD_COMPRESSION_LEVEL="-7")
     levels = {fast.logs.compression_level, fast.metrics.compression_level, fast.traces.compression_level}
     assert levels == {-7}
+
+
+@pytest.mark.parametrize("written", ['["one", "two"]', ' [ "one","two" ] ', "one,two", "one two"])
+def test_lists_may_be_written_as_json(written: str) -> None:
+    loaded = load_config({"DD_APM_OBFUSCATION_ELASTICSEARCH_KEEP_VALUES": written}, file=ConfigFile())
+    assert loaded.config.traces.elasticsearch_keep == ("one", "two")
+    assert loaded.complaints == ()

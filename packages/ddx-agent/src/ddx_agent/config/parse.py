@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
+
+import msgspec
 
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
 from ddx_core.intake import Proxy
@@ -150,11 +153,19 @@ def tags(raw: Raw) -> tuple[tuple[str, str], ...]:
     return tuple(pairs.items())
 
 
+_json_list = msgspec.json.Decoder(list[str])
+
+
 def _pieces(raw: Raw, separator: str, form: str) -> list[str]:
     if isinstance(raw, dict):
         raise ValueError(f"expected {form}, not a map")
     if isinstance(raw, str):
-        return [] if raw.strip() in ("[]", "{}") else re.split(separator, raw)
+        bare = raw.strip()
+        if bare[:1] == "[" and bare[-1:] == "]":
+            # Written as JSON, as the Agent takes some lists.
+            with suppress(msgspec.DecodeError):
+                return _json_list.decode(bare)
+        return [] if bare == "{}" else re.split(separator, raw)
     if not all(isinstance(piece, str) for piece in raw):
         raise ValueError(f"expected {form}, not a list of lists or maps")
     return raw
