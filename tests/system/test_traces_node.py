@@ -35,14 +35,14 @@ for (let number = 0; number < 10; number++) {
     'service.name': 'shop', 'resource.name': 'GET /orders/{id}', 'span.type': 'web', customer: 'Zoë 🐶', items: number + 0.5
   } })
   const query = tracer.startSpan('postgres.query', { childOf: root, tags: {
-    'service.name': 'db', 'resource.name': 'SELECT 1', 'span.type': 'sql', component: 'pg'
+    'service.name': 'db', 'resource.name': 'SELECT * FROM orders WHERE id = 7', 'span.type': 'sql', component: 'pg'
   } })
   query.addLink({ context: root.context(), attributes: { why: 'because' } })
   query.setTag('error', new Error('a handled error'))
   query.finish()
   root.finish()
   note(root, { name: 'web.request', service: 'shop', resource: 'GET /orders/{id}', type: 'web', error: 0 })
-  note(query, { name: 'postgres.query', service: 'db', resource: 'SELECT 1', type: 'sql', error: 1 })
+  note(query, { name: 'postgres.query', service: 'db', resource: 'SELECT * FROM orders WHERE id = ?', type: 'sql', error: 1 })
 }
 // It tells nobody when it has sent everything.
 setTimeout(() => { console.log(JSON.stringify(made)); process.exit(0) }, 1500)
