@@ -3,7 +3,8 @@
 Rules of this file:
 - Nothing is awaited between the socket and the aggregator.
 - Under load a receiver sleeps between drains, so that a wake-up is paid for by hundreds of datagrams and not by three.
-  It sleeps for as long as the kernel's buffer can safely stand in: flushes drain by themselves and never wait for that.
+  It sleeps for as long as the kernel's buffer can safely stand in, and asks the kernel to be woken only when a look after
+  that found nothing. Flushes drain by themselves and never wait for any of it.
 - There is no queue between reading and parsing: the kernel's buffer is the queue.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from enum import Enum
 from itertools import repeat
 from typing import Final, Protocol
 
@@ -34,6 +36,14 @@ _longest_pause_s: Final = 0.02
 TakeDatagrams = Callable[[list[bytes]], None]
 CountCut = Callable[[str, int], None]
 """Told of each line that was left out because its end is missing: the reason, and how many bytes of it had come."""
+
+
+class _Drained(Enum):
+    """How a round of reading ended: the socket was empty from the start, is empty now, or may hold more."""
+
+    NOTHING = 0
+    ALL = 1
+    PART = 2
 
 
 class HasFileno(Protocol):
@@ -69,25 +79,28 @@ class DatagramReceiver:
         """Receive until cancelled."""
         while True:
             await trio.lowlevel.wait_readable(self._fd)
-            while self._drain_some():
-                await trio.lowlevel.checkpoint()
-            if self._pause_s:
-                await trio.sleep(self._pause_s)
+            while (drained := self._drain_some()) is not _Drained.NOTHING:
+                if drained is _Drained.PART:
+                    await trio.lowlevel.checkpoint()
+                elif self._pause_s:
+                    await trio.sleep(self._pause_s)
+                else:
+                    break
 
     def drain(self) -> None:
         """Take in what already lies in the socket, at most what its buffer can hold: a flood cannot keep this going."""
         left = self._capacity
-        while left > 0 and self._drain_some():
+        while left > 0 and self._drain_some() is _Drained.PART:
             left -= self._reading.round_datagrams * _charge_bytes
 
-    def _drain_some(self) -> bool:
-        """Read until the socket is empty or the round is full; True: it was full, so there may be more."""
+    def _drain_some(self) -> _Drained:
+        """Read until the socket is empty or the round is full."""
         datagrams: list[bytes] = []
         # One byte more than is taken tells a datagram that was longer from one that just fits.
         read, fd, size = os.read, self._fd, self._reading.max_bytes + 1
         left = self._reading.round_datagrams
         left_bytes = _round_bytes
-        more = True
+        drained = _Drained.PART
         try:
             while left > 0 and left_bytes > 0:
                 count = min(left, _chunk_datagrams)
@@ -97,7 +110,7 @@ class DatagramReceiver:
                 left -= count
                 left_bytes -= sum(map(len, datagrams[first:]))
         except BlockingIOError:
-            more = False
+            drained = _Drained.ALL if datagrams else _Drained.NOTHING
         except ConnectionError as error:
             # An ICMP error for something sent earlier from this socket's address: the datagrams behind it are fine.
             log.debug("dogstatsd_read_failed", error=error)
@@ -107,7 +120,7 @@ class DatagramReceiver:
             if self._reading.needs_eol:
                 self._cut_unfinished(datagrams)
             self._take(datagrams)
-        return more
+        return drained
 
     def _cut_long(self, datagrams: list[bytes]) -> None:
         largest = self._reading.max_bytes
