@@ -43,6 +43,12 @@ def take_all(aggregator: Aggregator) -> list[Gathered]:
     return taken
 
 
+def deliver_all(aggregator: Aggregator, account: Account) -> list[Gathered]:
+    taken = take_all(aggregator)
+    account.deliver(sum(each.values.samples for each in taken), 0)
+    return taken
+
+
 def test_only_closed_buckets_are_cut_unless_asked_for_all() -> None:
     aggregator, account = an_aggregator()
     add(aggregator, account, hits(), 1.0)
@@ -55,6 +61,87 @@ def test_only_closed_buckets_are_cut_unless_asked_for_all() -> None:
     aggregator.cut(include_open=True)
     assert [(each.start_s, each.values.samples) for each in take_all(aggregator)] == [(noon_s + 10, 1)]
     assert aggregator.statistics().contexts == aggregator.statistics().bytes == aggregator.statistics().samples == 0
+
+
+def test_parts_of_a_bucket_are_points_of_different_seconds() -> None:
+    aggregator, account = an_aggregator()
+    for part in range(9):
+        add(aggregator, account, hits(), 1.0)
+        add(aggregator, account, hits("took", MetricType.DISTRIBUTION), 1.0)
+        aggregator.cut_folded(include_open=True)
+        assert {each.context.name: each.time_s for each in deliver_all(aggregator, account)} == {
+            "hits": noon_s + part,
+            "took": noon_s + part,
+        }
+    # The last second is for what comes until the bucket ends; sketches of one second add up at the intake.
+    for _ in range(2):
+        add(aggregator, account, hits(), 1.0)
+        add(aggregator, account, hits("took", MetricType.DISTRIBUTION), 1.0)
+        aggregator.cut_folded(include_open=True)
+        assert [each.context.name for each in deliver_all(aggregator, account)] == ["took"]
+        assert account.snapshot().closes
+    aggregator.advance(noon_s + 10)
+    aggregator.cut_folded(include_open=True)
+    (rest,) = deliver_all(aggregator, account)
+    assert (rest.start_s, rest.time_s, rest.values.samples) == (noon_s, noon_s + 9, 2)
+    assert aggregator.statistics().contexts == aggregator.statistics().bytes == aggregator.statistics().samples == 0
+
+
+def test_the_end_leaves_nothing_behind_however_often_a_bucket_was_cut() -> None:
+    aggregator, account = an_aggregator()
+    for part in range(12):
+        add(aggregator, account, hits(), 1.0)
+        aggregator.cut(include_open=True)
+        assert [each.time_s for each in deliver_all(aggregator, account)] == [noon_s + min(part, 9)]
+
+
+def test_values_that_come_late_for_a_bucket_do_not_overwrite_it() -> None:
+    aggregator, account = an_aggregator()
+    times: list[int] = []
+    for _ in range(3):
+        add(aggregator, account, hits(), 1.0, time_s=noon_s - 15)
+        aggregator.cut_folded(include_open=False)
+        times += [each.time_s for each in deliver_all(aggregator, account)]
+    assert times == [noon_s - 20, noon_s - 19, noon_s - 18]
+
+
+@pytest.mark.parametrize("is_taken_at_once", [True, False])
+def test_sets_and_histograms_of_a_bucket_are_told_whole_by_its_last_part(is_taken_at_once: bool) -> None:
+    aggregator, account = an_aggregator()
+    users, took = hits("users", MetricType.SET), hits("took", MetricType.HISTOGRAM)
+    parts: list[Gathered] = []
+    for number in range(3):
+        add(aggregator, account, users, "anna", f"guest {number}")
+        add(aggregator, account, took, float(number), 10.0 + number)
+        aggregator.cut_folded(include_open=True)
+        if is_taken_at_once:
+            parts += deliver_all(aggregator, account)
+    parts += deliver_all(aggregator, account)
+    sets = [each.values for each in parts if isinstance(each.values, Members)]
+    assert [len(each.different) for each in sets] == [2, 3, 4]
+    assert [each.samples for each in sets] == [2, 2, 2]
+    histograms = [each.values for each in parts if isinstance(each.values, Histogram)]
+    assert [(each.min, each.max, each.count - each.told) for each in histograms] == [(0, 10, 2), (0, 11, 2), (0, 12, 2)]
+    assert [each.ranked([0, each.count - 1]) for each in histograms] == [[0, 10], [0, 11], [0, 12]]
+    aggregator.advance(noon_s + 10)
+    add(aggregator, account, users, "ben")
+    aggregator.cut_folded(include_open=True)
+    (new,) = deliver_all(aggregator, account)
+    assert isinstance(new.values, Members)
+    assert new.values.different == {"ben"}
+    assert aggregator.statistics().contexts == aggregator.statistics().bytes == aggregator.statistics().samples == 0
+
+
+def test_what_was_told_of_the_open_bucket_takes_room_until_it_ends() -> None:
+    aggregator, account = an_aggregator(max_bytes=20_000)
+    add(aggregator, account, hits("users", MetricType.SET), *(f"user {number}" for number in range(300)))
+    aggregator.cut_folded(include_open=True)
+    deliver_all(aggregator, account)
+    add(aggregator, account, hits("requests"), 1.0)
+    assert account.snapshot().dropped["memory_limit"].items == 1
+    aggregator.advance(noon_s + 10)
+    add(aggregator, account, hits("requests"), 1.0)
+    assert account.snapshot().dropped["memory_limit"].items == 1
 
 
 def test_a_context_counts_once_for_each_bucket() -> None:
@@ -139,6 +226,9 @@ class NaiveComparison(RuleBasedStateMachine):
         self.aggregator.advance(self.now_s)
         self.taken = 0
         self.expected: dict[tuple[int, Context], list[tuple[float, float]]] = defaultdict(list)
+        self.told: dict[Context, list[tuple[float, float]]] = defaultdict(list)
+        """What earlier flushes took of the open bucket."""
+        self.times: dict[tuple[int, Context], int] = {}
 
     @rule(context=contexts, rate=rates, values=st.lists(numbers, min_size=1, max_size=4))
     def feed(self, context: Context, rate: float, values: list[float]) -> None:
@@ -158,7 +248,8 @@ class NaiveComparison(RuleBasedStateMachine):
     @rule(seconds=st.integers(-5, 15))
     def move(self, seconds: int) -> None:
         self.now_s += seconds
-        self.aggregator.advance(self.now_s)
+        if self.aggregator.advance(self.now_s):
+            self.told.clear()
 
     @rule()
     def forget(self) -> None:
@@ -173,6 +264,9 @@ class NaiveComparison(RuleBasedStateMachine):
             key = (gathered.start_s, gathered.context)
             assert key not in seen
             seen.add(key)
+            last = gathered.start_s + 9
+            assert self.times.get(key, gathered.start_s - 1) < gathered.time_s <= last or gathered.time_s == last
+            self.times[key] = gathered.time_s
             if self.is_unlimited:
                 self.compare(gathered, self.expected.pop(key))
         if self.is_unlimited:
@@ -190,8 +284,13 @@ class NaiveComparison(RuleBasedStateMachine):
             case Gauge():
                 assert gathered.values.last == expected[-1][0]
             case Histogram():
-                assert gathered.values.sum == sum(value / rate for value, rate in expected)
-                assert gathered.values.count == sum(int(1 / rate) for _, rate in expected)
+                before: list[tuple[float, float]] = []
+                if gathered.start_s == self.now_s // 10 * 10:
+                    before = self.told[gathered.context]
+                assert gathered.values.told == sum(int(1 / rate) for _, rate in before)
+                before += expected
+                assert gathered.values.sum == sum(value / rate for value, rate in before)
+                assert gathered.values.count == sum(int(1 / rate) for _, rate in before)
             case Distribution():
                 assert gathered.values.sketch.sum == sum(value / rate for value, rate in expected)
                 assert gathered.values.sketch.count == sum(int(1 / rate) for _, rate in expected)

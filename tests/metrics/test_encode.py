@@ -126,7 +126,7 @@ class Out:
         }[type]()
         made.add(values, 1.0)
         self.account.accept(len(values), 0)
-        self.encoder.add(Gathered(1_700_000_000, Context(name, type, tags, resources), made))
+        self.encoder.add(Gathered(1_700_000_000, 1_700_000_000, Context(name, type, tags, resources), made))
         self.check()
 
     def check(self) -> None:

@@ -280,6 +280,7 @@ async def test_a_full_queue_drops_the_oldest_payloads_and_counts_their_samples()
         rig.take(f"m{number}:1:2:3|c")
         await rig.pipeline.flush(FlushKind.BLOCKING)
         rig.check()
+        rig.clock.advance(10)
     assert rig.dropped["queue_full"] % 3 == 0
     rig.intake.is_down = False
     await rig.pipeline.flush(FlushKind.FINAL)

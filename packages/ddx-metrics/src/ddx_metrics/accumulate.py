@@ -6,6 +6,7 @@ Rules of this file:
 - There can be a hundred thousand of the small kinds, so those are nothing that the garbage collector has to look at.
 - `size` is roughly the memory it takes, in bytes. Kinds that grow with their values say so in `grows`; the aggregator
   refuses them more when its memory is used up.
+- Sets and histograms are told whole: where a part of a bucket was told, the next one has a `successor` that knows of it.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ class Members:
                 self.different.add(value)
                 self.size += _bytes_per_entry + len(value)
 
+    def successor(self) -> Members:
+        """One for samples still to come that has seen all that this one has."""
+        members = Members()
+        members.different = self.different.copy()
+        members.size = self.size
+        return members
+
 
 class Distribution(msgspec.Struct, gc=False, eq=False):
     """A sketch."""
@@ -86,14 +94,15 @@ class Distribution(msgspec.Struct, gc=False, eq=False):
 
 
 class Histogram:
-    """Weighted values, kept as they are while they are few enough."""
+    """Weighted values, kept as they are while they are few enough. `told` of `count` were counted by a predecessor."""
 
-    __slots__ = ("_sketch", "_weights", "count", "max", "min", "samples", "sum")
+    __slots__ = ("_sketch", "_weights", "count", "max", "min", "samples", "sum", "told")
     grows: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.samples = 0
         self.count = 0
+        self.told = 0
         self.sum = 0.0
         self.min = 0.0
         self.max = 0.0
@@ -103,8 +112,8 @@ class Histogram:
     def add(self, values: Sequence[Any], rate: float) -> None:
         weight, factor = weights(rate)
         lowest, highest = min(values), max(values)
-        self.min = min(self.min, lowest) if self.samples else lowest
-        self.max = max(self.max, highest) if self.samples else highest
+        self.min = min(self.min, lowest) if self.count else lowest
+        self.max = max(self.max, highest) if self.count else highest
         self.samples += len(values)
         self.count += weight * len(values)
         for value in values:
@@ -119,6 +128,17 @@ class Histogram:
             self._sketch = Sketch()
             self._sketch.insert_weighted(held.items())
             self._weights = {}
+
+    def successor(self) -> Histogram:
+        """One for samples still to come that has seen all that this one has."""
+        histogram = Histogram()
+        histogram.count = histogram.told = self.count
+        histogram.sum, histogram.min, histogram.max = self.sum, self.min, self.max
+        histogram._weights = self._weights.copy()
+        if self._sketch is not None:
+            histogram._sketch = Sketch()
+            histogram._sketch.merge(self._sketch)
+        return histogram
 
     @property
     def size(self) -> int:

@@ -6,6 +6,8 @@ Rules of this file:
 - The fast way in is a feed: a list of raw values for one context and rate, all of the open bucket. Receivers append to it
   and report how many before anything is awaited; folding puts many values into an accumulator at once.
 - Everything that can grow is counted in contexts or in bytes, and refused past its limit.
+- A bucket may be cut more than once, as the sandbox may freeze while it is open. What the intake would take for the same
+  point overwrites what came before, so each part of a bucket has a time of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import msgspec
 from ddx_core import log
 from ddx_core.stats import Account, Amount
 
-from .accumulate import Accumulator, accumulators
+from .accumulate import Accumulator, Distribution, Histogram, Members, accumulators
 from .context import Context
 from .sample import MetricType
 
@@ -28,6 +30,8 @@ interval_s: Final = 10
 # takes 2 to 4 ms.
 max_fed: Final = 8_192
 feeds_per_slice: Final = 500
+_last_second: Final = interval_s - 1
+_max_remembered: Final = 64
 
 
 class Feed(msgspec.Struct, gc=False, eq=False):
@@ -43,9 +47,13 @@ class Feed(msgspec.Struct, gc=False, eq=False):
 
 
 class Gathered(msgspec.Struct, frozen=True, gc=False):
-    """What one context gathered in the bucket that began at `start_s` (Unix seconds)."""
+    """What one context gathered in the bucket that began at `start_s` (Unix seconds).
+
+    `time_s` is the second of the bucket that is this part's: the first for the first part, and so on.
+    """
 
     start_s: int
+    time_s: int
     context: Context
     values: Accumulator
 
@@ -90,7 +98,12 @@ class Aggregator:
         self._turn: Iterator[Feed] = iter(())
         self._fed = 0
         self._buckets: dict[int, _Bucket] = {}
-        self._cut: deque[tuple[int, _Bucket]] = deque()
+        self._cut: deque[tuple[int, int, _Bucket]] = deque()
+        self._times_cut: dict[int, int] = {}
+        """Of the buckets that were cut last, how often."""
+        self._told: dict[Context, Members | Histogram] = {}
+        """Of the open bucket, what was cut already and will be told anew, as one with what comes after it."""
+        self._told_bytes = 0
         self._contexts = 0
         self._samples = 0
         self._bytes = 0
@@ -106,6 +119,8 @@ class Aggregator:
             return False
         self.fold()
         self._open_s = start_s
+        self._told.clear()
+        self._told_bytes = 0
         return True
 
     def feed(self, context: Context, rate: float = 1.0) -> Feed:
@@ -167,18 +182,31 @@ class Aggregator:
     def cut(self, *, include_open: bool) -> None:
         """Fold, and set the closed buckets aside for `take`, the open one too if asked for."""
         self.fold()
-        self.cut_folded(include_open=include_open)
-
-    def cut_folded(self, *, include_open: bool) -> None:
-        """The same without what waits in feeds, which belongs to the open bucket."""
         for start_s in list(self._buckets):
             if include_open or start_s != self._open_s:
-                self._cut.append((start_s, self._buckets.pop(start_s)))
+                self._set_aside(start_s, self._buckets.pop(start_s))
+
+    def cut_folded(self, *, include_open: bool) -> None:
+        """The same without what waits in feeds, which belongs to the open bucket.
+
+        When the open bucket has been cut so often that one second is left, what is told by points waits for its end.
+        """
+        cuts_open = include_open and self._times_cut.get(self._open_s, 0) < _last_second
+        for start_s, bucket in list(self._buckets.items()):
+            if cuts_open or start_s != self._open_s:
+                self._set_aside(start_s, self._buckets.pop(start_s))
+            elif include_open:
+                sketches: _Bucket = {
+                    context: values for context, values in bucket.items() if isinstance(values, Distribution)
+                }
+                for context in sketches:
+                    del bucket[context]
+                self._cut.append((start_s, start_s, sketches))
 
     def take(self) -> Gathered | None:
         """The next of what was cut; its samples are the caller's from here on."""
         while self._cut:
-            start_s, bucket = self._cut[0]
+            start_s, time_s, bucket = self._cut[0]
             if bucket:
                 context, values = bucket.popitem()
                 self._contexts -= 1
@@ -186,7 +214,9 @@ class Aggregator:
                 self._bytes -= context.size + values.size
                 if self._max_tag_sets is not None:
                     self._forget_tag_set(context.name)
-                return Gathered(start_s, context, values)
+                if start_s == self._open_s and isinstance(values, (Members, Histogram)):
+                    self._remember(context, values)
+                return Gathered(start_s, time_s, context, values)
             self._cut.popleft()
         return None
 
@@ -206,6 +236,33 @@ class Aggregator:
             max_contexts=self._max_contexts,
             max_bytes=self._max_bytes,
         )
+
+    def _set_aside(self, start_s: int, bucket: _Bucket) -> None:
+        times = self._times_cut.pop(start_s, 0)
+        self._times_cut[start_s] = times + 1
+        if len(self._times_cut) > _max_remembered:
+            del self._times_cut[next(iter(self._times_cut))]
+        self._cut.append((start_s, start_s + min(times, _last_second), bucket))
+
+    def _remember(self, context: Context, values: Members | Histogram) -> None:
+        """What was taken of the open bucket, unless somebody knows of it already."""
+        if context not in self._buckets.get(self._open_s, ()):
+            self._told[context] = values
+            self._told_bytes += values.size
+
+    def _begin(self, start_s: int, context: Context) -> Accumulator:
+        """For a context that has none in this bucket, or whose last one was cut."""
+        make = accumulators[context.type]
+        if start_s == self._open_s and make in (Members, Histogram):
+            told = self._told.pop(context, None)
+            if told is not None:
+                self._told_bytes -= told.size
+                return told.successor()
+            for cut_s, _, bucket in reversed(self._cut):
+                waiting = bucket.get(context) if cut_s == start_s else None
+                if isinstance(waiting, (Members, Histogram)):
+                    return waiting.successor()
+        return make()
 
     def _known_feed(self, context: Context, rate: float) -> Feed | None:
         return self._feeds.get(context) if rate == 1.0 else self._sampled_feeds.get((context, rate))
@@ -230,25 +287,29 @@ class Aggregator:
             if self._contexts >= self._max_contexts:
                 self._refuse("context_limit", context, values)
                 return
-            if self._bytes >= self._max_bytes:
+            if self._is_full:
                 self._refuse("memory_limit", context, values)
                 return
             if self._max_tag_sets is not None and not self._admit_tag_set(context.name, self._max_tag_sets):
                 self._refuse("tag_cardinality_limit", context, values)
                 return
-            gathered = accumulators[context.type]()
+            gathered = self._begin(start_s, context)
             if bucket is None:
                 bucket = self._buckets[start_s] = {}
             bucket[context] = gathered
             self._contexts += 1
             self._bytes += context.size
-        elif gathered.grows and self._bytes >= self._max_bytes:
+        elif gathered.grows and self._is_full:
             self._refuse("memory_limit", context, values)
             return
         before = 0 if is_new else gathered.size
         gathered.add(values, rate)
         self._samples += len(values)
         self._bytes += gathered.size - before
+
+    @property
+    def _is_full(self) -> bool:
+        return self._bytes + self._told_bytes >= self._max_bytes
 
     def _admit_tag_set(self, name: str, limit: int) -> bool:
         count = self._tag_sets.get(name, 0)

@@ -162,7 +162,7 @@ class Encoder:
             self._account.drop("not_finite" if points else "filtered", values.samples, 0)
             return
         encode = encode_series_json if self._as_json else encode_series
-        piece = encode(finite, tags, context.resources, origin, gathered.start_s)
+        piece = encode(finite, tags, context.resources, origin, gathered.time_s)
         self._series.add(piece, samples=values.samples, entries=len(finite))
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ def encode_series(
     tags: Sequence[str],
     resources: Sequence[tuple[str, str]],
     origin: Origin | None,
-    start_s: int,
+    time_s: int,
 ) -> bytes:
     """A MetricPayload with one series for each point."""
     payload = metrics_pb2.MetricPayload()
@@ -204,7 +204,7 @@ def encode_series(
         series.tags.extend(tags)
         place = series.points.add()
         place.value = point.value
-        place.timestamp = start_s
+        place.timestamp = time_s
         series.type = int(point.type)  # pyright: ignore[reportAttributeAccessIssue] (an enum field takes its number)
         if point.type is not SeriesType.GAUGE:
             series.interval = interval_s
@@ -278,7 +278,7 @@ def encode_series_json(
     tags: Sequence[str],
     resources: Sequence[tuple[str, str]],
     origin: Origin | None,
-    start_s: int,
+    time_s: int,
 ) -> bytes:
     """The same series as comma-separated JSON objects."""
     metadata = None
@@ -288,7 +288,7 @@ def encode_series_json(
         _json.encode(
             _JsonSeries(
                 metric=point.name,
-                points=[_JsonPoint(start_s, point.value)],
+                points=[_JsonPoint(time_s, point.value)],
                 resources=[_JsonResource(name, kind) for kind, name in resources],
                 type=int(point.type),
                 tags=tags,
