@@ -87,7 +87,8 @@ def _rows(rate: int, ours: Taken, theirs: Taken | None, *, cpu_target: float) ->
 
 def _step_rows(options: Options) -> list[Row]:
     steps = measure_steps(times=options.pick(5, 1))
-    contexts = measure_contexts(options.pick(100_000, 2000))
+    contexts = measure_contexts(options.pick(100_000, 2000), "c")
+    distributions = measure_contexts(options.pick(100_000, 2000), "d")
     count = f"{contexts['contexts']:,.0f}"
     return [
         Row("parse and aggregate, one a datagram", "µs CPU a value", steps["parse_and_aggregate_us"]),
@@ -95,9 +96,12 @@ def _step_rows(options: Options) -> list[Row]:
         Row("insert into a sketch, 1,000 at once", "µs CPU a value", steps["sketch_insert_1000_us"]),
         Row("insert into a sketch, 20 at once", "µs CPU a value", steps["sketch_insert_20_us"]),
         Row(f"{count} contexts: first sight of each", "µs CPU", contexts["first_sight_us"]),
-        Row(f"{count} contexts: memory", "MiB", contexts["rss_growth_mib"]),
-        Row(f"{count} contexts: flush", "s CPU", contexts["flush_cpu_s"]),
-        Row(f"{count} contexts: longest time without a checkpoint", "ms CPU", contexts["longest_block_ms"]),
+        Row(f"{count} contexts: memory", "MiB", contexts["rss_growth_mib"], target=60),
+        Row(f"{count} contexts: flush", "s CPU", contexts["flush_cpu_s"], target=1.5),
+        Row(f"{count} contexts: longest time without a checkpoint", "ms CPU", contexts["longest_block_ms"], target=5),
+        Row(f"{count} distributions: memory", "MiB", distributions["rss_growth_mib"], target=60),
+        Row(f"{count} distributions: flush", "s CPU", distributions["flush_cpu_s"]),
+        Row(f"{count} distributions: longest time without a checkpoint", "ms CPU", distributions["longest_block_ms"]),
     ]
 
 
@@ -203,10 +207,10 @@ def measure_steps(*, times: int) -> dict[str, float]:
     }
 
 
-def measure_contexts(contexts: int) -> dict[str, float]:
+def measure_contexts(contexts: int, kind: str) -> dict[str, float]:
     """What many contexts cost to hold and to flush, in a process of its own for the memory's sake."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench_dogstatsd", str(contexts)],
+        [sys.executable, "-m", "benchmarks.bench_dogstatsd", str(contexts), kind],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -214,7 +218,7 @@ def measure_contexts(contexts: int) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-async def hold_and_flush(contexts: int) -> dict[str, float]:
+async def hold_and_flush(contexts: int, kind: str) -> dict[str, float]:
     async with IntakeClient() as client:
         account = Account("metrics")
         # Nobody answers at that port; what is measured is the encoding.
@@ -234,7 +238,10 @@ async def hold_and_flush(contexts: int) -> dict[str, float]:
         for first in range(0, contexts, 500):
             numbers = range(first, min(first + 500, contexts))
             pipeline.take_datagrams(
-                [b"shop.metric.%d:1|c|#env:prod,route:r%d,customer:c%d" % (n % 50, n % 100, n) for n in numbers]
+                [
+                    b"shop.metric.%d:1|%s|#env:prod,route:r%d,customer:c%d" % (n % 50, kind.encode(), n % 100, n)
+                    for n in numbers
+                ]
             )
         taken = time.process_time()
         held = memory(os.getpid()).rss
@@ -267,4 +274,4 @@ async def hold_and_flush(contexts: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(trio.run(hold_and_flush, int(sys.argv[1]))))
+    print(json.dumps(trio.run(hold_and_flush, int(sys.argv[1]), sys.argv[2])))

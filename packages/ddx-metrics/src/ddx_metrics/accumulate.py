@@ -78,19 +78,38 @@ class Members:
 
 
 class Distribution(msgspec.Struct, gc=False, eq=False):
-    """A sketch."""
+    """A sketch; while there is but one value, which is all that many contexts ever see, that value takes a fifth of the room."""
 
     grows: ClassVar[bool] = True
     samples: int = 0
-    sketch: Sketch = msgspec.field(default_factory=Sketch)
+    _alone: float = 0.0
+    _made: Sketch | None = None
 
     def add(self, values: Sequence[Any], rate: float) -> None:
+        before = self.samples
         self.samples += len(values)
-        self.sketch.insert(values, rate)
+        if self._made is None:
+            if not before and len(values) == 1 and rate == 1.0:
+                self._alone = values[0]
+                return
+            self._made = Sketch()
+            if before:
+                self._made.insert((self._alone,))
+        self._made.insert(values, rate)
+
+    @property
+    def sketch(self) -> Sketch:
+        """What has been added so far; to be read only."""
+        if self._made is not None:
+            return self._made
+        sketch = Sketch()
+        if self.samples:
+            sketch.insert((self._alone,))
+        return sketch
 
     @property
     def size(self) -> int:
-        return _bytes_alone + self.sketch.size
+        return _bytes_alone + (self._made.size if self._made is not None else 0)
 
 
 class Histogram:

@@ -9,7 +9,7 @@ Rules of this file:
 - The summary (count, sum, min, max, average) is kept beside the bins, in order of arrival, not computed from them.
 Values must be finite: who calls has seen to it.
 
-Ported from the constants and rules of DataDog/opentelemetry-mapping-go, pkg/quantile (config.go, sparse.go, store.go).
+The constants and the rules of what a bin is and holds are the Agent's (DataDog/opentelemetry-mapping-go, pkg/quantile).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _smallest: Final = gamma ** (1 - bias)
 _max_weight: Final = 1_000_000
 _max_unsorted: Final = 512
 _few: Final = 8
+_bytes_empty: Final = 320
 
 
 def key(value: float) -> int:
@@ -185,8 +186,8 @@ class Sketch(msgspec.Struct, kw_only=True, gc=False, eq=False):
 
     @property
     def size(self) -> int:
-        """Roughly the memory its bins take, in bytes."""
-        return 4 * len(self._keys) + 100 * len(self._unsorted or ())
+        """Roughly the memory it takes, in bytes."""
+        return _bytes_empty + 4 * len(self._keys) + 100 * len(self._unsorted or ())
 
     def quantile(self, q: float) -> float | None:
         """The value below which a share `q` of all values lies, within 1/128 of it; None when empty."""
