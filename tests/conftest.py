@@ -9,6 +9,6 @@ import os
 
 from hypothesis import settings
 
-settings.register_profile("suite", max_examples=25, derandomize=True, deadline=None)
+settings.register_profile("suite", max_examples=20, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))

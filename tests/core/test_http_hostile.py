@@ -229,7 +229,7 @@ pieces = st.lists(
 
 
 @given(pieces)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_bytes_are_answered_with_http_or_silence(parts: list[bytes]) -> None:
     async def main() -> bytes:
         async with trio.open_nursery() as nursery:

@@ -101,7 +101,7 @@ def test_header_above_the_limit_is_left_to_h11() -> None:
     assert parse_request(usual, max_bytes=100) is None
 
 
-@settings(max_examples=200)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, len(usual) - 1), st.binary(max_size=2)), max_size=4))
 @example([(usual.index(b"\r\nHost"), b"\t")])
 @example([(usual.index(b"localhost"), b"\t \t")])
@@ -120,7 +120,7 @@ fields = st.tuples(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=40)
 @given(
     st.lists(fields, max_size=5), st.sampled_from(["GET", "POST", "TRACE"]), st.sampled_from(["/", "/%41", "*", "/ä"])
 )

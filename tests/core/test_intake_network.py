@@ -121,7 +121,7 @@ port = st.sampled_from([None, 443, 8443])
     port,
     st.lists(st.tuples(st.one_of(domain, domain.map(lambda name: "." + name), address, network), port), max_size=4),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_matching_agrees_with_the_rule_as_one_would_say_it(
     host: str, host_port: int | None, entries: list[tuple[str, int | None]]
 ) -> None:
@@ -218,7 +218,7 @@ secret = st.text(min_size=6, max_size=12).map(lambda text: "S3CR" + text + "T")
     secret,
     st.one_of(st.text(max_size=12), st.sampled_from(["host:3128", "[::1]:3", "host", "host:70000", "[::1", "ho st"])),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_text_of_ours_ever_holds_the_password(scheme: str, user: str, password: str, host: str) -> None:
     shown = ""
     try:

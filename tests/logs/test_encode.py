@@ -70,7 +70,7 @@ def test_item_of_the_largest_size_is_left_alone_and_one_byte_more_is_cut() -> No
     assert msgspec.json.decode(cut)["message"]["message"].endswith("x" + truncation_marker.decode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.text('\\"\n\x00\x1faé€😀u0', min_size=1, max_size=60),
     st.integers(min_value=0, max_value=200),
@@ -89,7 +89,7 @@ def test_cut_text_is_valid_json_within_the_limit_and_a_prefix(text: str, max_byt
         assert len(longer) > max_bytes
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(codec=None)), st.text(max_size=9), st.integers(min_value=300, max_value=500))
 def test_any_text_makes_a_valid_item_within_the_limit(text: str, request_id: str, limit: int) -> None:
     item = encoder(max_item_bytes=limit).encode(LogRecord(text, time_ns), request_id)

@@ -157,7 +157,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(json_values)
 def test_any_json_value_is_read_and_loses_nothing_but_its_tags(value: Any) -> None:
     text = msgspec.json.encode(value).decode()
@@ -174,7 +174,7 @@ def test_any_json_value_is_read_and_loses_nothing_but_its_tags(value: Any) -> No
     assert msgspec.json.decode(reading.text) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.sampled_from(["level", "status", "message", "ddtags", "requestId"]), json_values))
 def test_object_record_is_read_like_the_same_object_as_text(fields: dict[str, Any]) -> None:
     raw = msgspec.json.encode(fields)
@@ -186,7 +186,7 @@ def test_object_record_is_read_like_the_same_object_as_text(fields: dict[str, An
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(codec=None)) | st.text('{}[]":,\\ ulevstatdg0'))
 def test_any_text_is_read_without_failing(text: str) -> None:
     reading = read_text(text)

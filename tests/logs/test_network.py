@@ -148,7 +148,7 @@ maybe_entries = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(maybe_entries, max_size=3))
 def test_any_array_is_taken_whole_or_refused_whole(array: list[dict[str, Any]]) -> None:
     is_good = all(
@@ -168,7 +168,7 @@ def test_any_array_is_taken_whole_or_refused_whole(array: list[dict[str, Any]]) 
     assert [msgspec.json.decode(each or b"") for each in sent] == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=40) | st.text('[]{}":,messagtip1e0', max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:

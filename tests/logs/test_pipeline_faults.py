@@ -201,7 +201,7 @@ event_types = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(event_types, json_values), max_size=12), st.booleans())
 def test_any_json_value_as_a_record_is_delivered_or_left_out_but_never_fails(
     told: list[tuple[str, Any]], managed: bool
@@ -215,7 +215,7 @@ def test_any_json_value_as_a_record_is_delivered_or_left_out_but_never_fails(
     assert "" not in {request_id for _, request_id in rig.intake.lines}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.sampled_from([202, 400, 401, 403, 404, 408, 413, 429, 500, 503]), max_size=12),
     st.sampled_from([FlushKind.BLOCKING, FlushKind.BACKGROUND]),
@@ -239,7 +239,7 @@ def test_whatever_an_intake_answers_in_whatever_order_each_line_ends_once(answer
     assert len(rig.intake.lines) == len(set(rig.intake.lines)) == rig.delivered == 10 - dropped
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([b"]", b"[", b",", b'{"time":"', b'"\xff"']), max_size=6))
 def test_any_bytes_as_a_delivery_are_survived_and_cost_no_line_of_the_others(pieces: list[bytes]) -> None:
     rig = Rig()

@@ -208,4 +208,4 @@ class Sandbox(RuleBasedStateMachine):
 
 
 TestSandbox = Sandbox.TestCase
-TestSandbox.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestSandbox.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

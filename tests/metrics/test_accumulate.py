@@ -62,7 +62,7 @@ def test_sample_rates_weigh_values_of_a_histogram() -> None:
     assert histogram.ranked([7, 9, 10, 12, 13, 14]) == [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(-50, 50).map(float), st.sampled_from([1.0, 0.5, 0.1])), min_size=1, max_size=40),
     st.lists(st.integers(1, 100), max_size=5, unique=True),

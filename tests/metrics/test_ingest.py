@@ -301,7 +301,7 @@ some_lines = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(st.lists(st.lists(some_lines, max_size=6).map(b"\n".join), max_size=8))
 def test_whatever_comes_nothing_raises_and_no_neighbour_is_lost(datagrams: list[bytes]) -> None:
     rig = Rig(max_known=5)
@@ -314,7 +314,7 @@ def test_whatever_comes_nothing_raises_and_no_neighbour_is_lost(datagrams: list[
     assert flushed.get("good.neighbour|count||+0", 0.0) == sent
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(some_lines, max_size=12), st.data())
 def test_how_lines_are_packed_into_datagrams_makes_no_difference(lines: list[bytes], data: st.DataObject) -> None:
     alone, packed = Rig(), Rig(max_known=data.draw(st.integers(1, 8)))

@@ -264,7 +264,7 @@ def test_one_key_above_the_limit_is_folded_into_the_next() -> None:
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32).map(float)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.lists(finite | st.sampled_from([0.0, 1.0, -1.0, 5e-10, 1e30]), max_size=40), max_size=8))
 def test_a_sketch_equals_a_naive_one_however_values_are_batched(batches: list[list[float]]) -> None:
     sketch = Sketch()
@@ -313,7 +313,7 @@ def test_weighted_values_count_by_their_weights(weighted: list[tuple[float, int]
     assert totals == expected
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(finite.filter(lambda value: abs(value) > 1e-8), min_size=1, max_size=60), st.floats(0, 1))
 def test_a_quantile_is_within_one_128th_of_the_value_where_values_have_bins_of_their_own(
     values: list[float], q: float
@@ -325,7 +325,7 @@ def test_a_quantile_is_within_one_128th_of_the_value_where_values_have_bins_of_t
     assert abs(got - exact) <= abs(exact) / 128 * (1 + 1e-9)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.sampled_from([1.0, 0.5, 0.3, 0.07])), max_size=30))
 def test_sampled_values_count_as_often_as_their_rate_says(sampled: list[tuple[float, float]]) -> None:
     sketch, expected = Sketch(), Counter[int]()

@@ -113,7 +113,7 @@ spans = st.fixed_dictionaries(
 chunks = st.lists(st.lists(spans, max_size=4), max_size=4)
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(sent=chunks, data=st.data())
 def test_what_was_sent_is_read(sent: list[list[dict[int, Any]]], data: st.DataObject) -> None:
     shuffled = [[dict(data.draw(st.permutations(list(each.items())))) for each in trace] for trace in sent]
@@ -136,7 +136,7 @@ def test_what_was_sent_is_read(sent: list[list[dict[int, Any]]], data: st.DataOb
                     assert got.metrics[key] == float(value)
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(sent=chunks, data=st.data())
 def test_bytes_cut_short_or_changed_are_spans_or_malformed(
     sent: list[list[dict[int, Any]]], data: st.DataObject
@@ -149,7 +149,7 @@ def test_bytes_cut_short_or_changed_are_spans_or_malformed(
     read_or_malformed(bytes(body))
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(body=st.binary(max_size=200))
 @example(b"\x81\x0b\xdd\xff\xff\xff\xff")
 @example(b"\xdf\xff\xff\xff\xff")
@@ -167,7 +167,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.integers(1, 17), anything, max_size=8),
     st.dictionaries(st.sampled_from([1, 2, 3, 5, 7, 9]), anything, max_size=3),

@@ -125,7 +125,7 @@ def as_read(value: Span) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(spans)
 def test_every_field_is_under_its_number(value: Span) -> None:
     assert read_message("Span", encode_span(value)) == as_read(value)

@@ -36,7 +36,7 @@ def strings_in(value: Any) -> Iterator[str]:
             pass
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(values)
 def test_tokens_cover_the_bytes_and_strings_come_in_order(value: Any) -> None:
     encoded = msgspec.msgpack.encode(value)

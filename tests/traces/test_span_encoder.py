@@ -89,7 +89,7 @@ spans = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(spans, max_size=25), st.integers(1, 4))
 def test_any_sequence_of_spans_is_read_back_as_it_was(sequence: list[Any], combinations: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -36,20 +36,20 @@ def written(number: int, address: str, row: SocketRow) -> str:
 
 
 @given(st.lists(st.tuples(addresses, rows), max_size=20))
-@settings(max_examples=50)
+@settings(max_examples=40)
 def test_each_row_of_a_table_is_read_back(table: list[tuple[str, SocketRow]]) -> None:
     text = heading + "".join(written(number, address, row) for number, (address, row) in enumerate(table))
     assert parse_table(text) == [row for _, row in table]
 
 
 @given(st.text(alphabet="0123456789ABCDEFG: -_\n\t\x00é", max_size=400), rows)
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_what_is_no_row_is_passed_over(noise: str, row: SocketRow) -> None:
     assert parse_table(f"{noise}\n{written(0, '0100007F', row)}")[-1] == row
 
 
 @given(rows, st.integers(0, 200))
-@settings(max_examples=50)
+@settings(max_examples=40)
 def test_a_row_that_is_cut_short_breaks_nothing(row: SocketRow, length: int) -> None:
     assert len(parse_table(written(0, "0100007F", row)[:length])) <= 1
 
