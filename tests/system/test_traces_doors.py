@@ -19,6 +19,12 @@ def traces_named(name: str) -> bytes:
     return v04([wire_span(trace_id=number, span_id=number, name=name) for number in range(1, 4)])
 
 
+def addresses_of(port: int) -> list[str]:
+    """Where somebody listens on that port, in the kernel's hexadecimal."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [address for address, at in (row[1].split(":") for row in rows if row[3] == "0A") if int(at, 16) == port]
+
+
 async def test_traces_are_taken_on_a_unix_socket_too(tmp_path: Path) -> None:
     path = tmp_path / "apm.socket"
     pages: list[Any] = []
@@ -65,3 +71,45 @@ async def test_nothing_listens_for_tracers_where_that_is_switched_off(tmp_path: 
         await world.tell("i1", lines=1, metrics=1, spans=0)
         with pytest.raises(OSError, match="connect"):
             await trio.open_tcp_stream("127.0.0.1", world.ports["traces"])
+
+
+@pytest.mark.parametrize(("wanted", "address"), [("true", "00000000"), ("false", "0100007F")])
+async def test_other_hosts_reach_the_port_where_they_may(tmp_path: Path, wanted: str, address: str) -> None:
+    async with open_world(tmp_path, settings={"DD_APM_NON_LOCAL_TRAFFIC": wanted}) as world:
+        await world.tell("i1", lines=1, metrics=1, spans=1)
+        assert addresses_of(world.ports["traces"]) == [address]
+        await world.end()
+
+
+async def test_requests_and_connections_have_the_limits_that_are_set(tmp_path: Path) -> None:
+    settings = {"DD_APM_MAX_PAYLOAD_SIZE": "65536", "DD_APM_CONNECTION_LIMIT": "2"}
+    async with open_world(tmp_path, settings=settings) as world:
+        port = world.ports["traces"]
+        await world.tell("i0", lines=1, metrics=1, spans=1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: world.tell("i1", lines=1, metrics=1, spans=1, sleep=2))
+            async with (
+                (await HttpClient.connect(port)).stream as first,
+                (await HttpClient.connect(port)).stream as second,
+            ):
+                # Two that are at work: their requests have begun and do not end.
+                for stream in (first, second):
+                    await stream.send_all(b"PUT /v0.4/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n\x91")
+                waiting = await HttpClient.connect(port)
+                async with waiting.stream:
+                    with trio.move_on_after(0.3) as scope:
+                        await waiting.ask("GET", "/info")
+                    assert scope.cancelled_caught
+        refused: list[int] = []
+
+        async def post() -> None:
+            client = await HttpClient.connect(port)
+            async with client.stream:
+                refused.append((await client.ask("PUT", "/v0.4/traces", traces_named("x" * 30_000))).status)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: world.tell("i2", lines=1, metrics=1, spans=1, sleep=1))
+            nursery.start_soon(post)
+        assert refused == [413]
+        await world.end()
+        assert len(world.intake.store.spans(name="work")) == 3
