@@ -6,11 +6,13 @@ text for every search, whatever the pattern, and is loaded only where there are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+from ddx_core.rule_list import compile_pattern, parse_rule_list, text_field
 
 from .encode import truncation_marker
 
@@ -40,34 +42,12 @@ class Rule(msgspec.Struct, frozen=True):
         return f"Rule({self.type.value} {self.name!r})"
 
 
-_expected = "expected a list of rules, like [" + (
-    '{"type": "mask_sequences", "name": "cards", "pattern": "\\\\d{16}", "replace_placeholder": "****"}]'
-)
+_example: Final = '[{"type": "mask_sequences", "name": "cards", "pattern": "\\\\d{16}", "replace_placeholder": "****"}]'
 
 
 def parse_rules(raw: object) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
-    """The rules in JSON text or in a tree (a list of maps), and what is wrong with those left out.
-
-    A problem names a rule by its place and name and never quotes its pattern.
-    """
-    tree: Any = raw
-    if isinstance(raw, str):
-        if not raw.strip():
-            return (), ()
-        try:
-            tree = msgspec.json.decode(raw)
-        except (msgspec.MsgspecError, RecursionError):
-            return (), (f"no JSON: {_expected}",)
-    if not isinstance(tree, (list, tuple)):
-        return (), (_expected,)
-    rules: list[Rule] = []
-    problems: list[str] = []
-    for number, entry in enumerate(cast(Sequence[Any], tree), 1):
-        try:
-            rules.append(_rule(entry))
-        except ValueError as error:
-            problems.append(f"rule {number}{_name_in(entry)}: {error}")
-    return tuple(rules), tuple(problems)
+    """The rules in JSON text or in a tree (a list of maps), and what is wrong with those left out."""
+    return parse_rule_list(raw, _rule, example=_example, keys="type, name and pattern")
 
 
 class Rules:
@@ -94,37 +74,17 @@ class Rules:
 
 
 def _compile(rule: Rule) -> Matcher:
-    # Here and not above: most functions have no rules, and the engine is 10 ms of a cold start.
-    try:
-        from ddx_core.regex import Matcher
-    except ImportError:
-        raise ValueError("rules need the package google-re2, which is not installed") from None
     placeholder = rule.placeholder if rule.type is RuleType.MASK_SEQUENCES else ""
-    return Matcher(rule.pattern, placeholder, cut_marker=truncation_marker)
+    return compile_pattern(rule.pattern, placeholder, cut_marker=truncation_marker)
 
 
-def _rule(entry: Any) -> Rule:
-    if not isinstance(entry, dict):
-        raise ValueError("expected a map with type, name and pattern")
-    fields = cast(dict[Any, Any], entry)
-    kind = _text(fields, "type")
+def _rule(fields: Mapping[Any, Any]) -> Rule:
+    kind = text_field(fields, "type")
     if kind not in tuple(RuleType):
         raise ValueError(f"type {kind[:40]!r}: expected one of {', '.join(RuleType)}")
-    name = _text(fields, "name")
-    pattern = _text(fields, "pattern")
-    placeholder = "" if fields.get("replace_placeholder") is None else _text(fields, "replace_placeholder")
+    name = text_field(fields, "name")
+    pattern = text_field(fields, "pattern")
+    placeholder = "" if fields.get("replace_placeholder") is None else text_field(fields, "replace_placeholder")
     rule = Rule(RuleType(kind), name, pattern, placeholder)
     _compile(rule)
     return rule
-
-
-def _text(fields: dict[Any, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is missing or no text")
-    return value
-
-
-def _name_in(entry: Any) -> str:
-    name = cast(dict[Any, Any], entry).get("name") if isinstance(entry, dict) else None
-    return f" ({name[:100]})" if isinstance(name, str) and name else ""

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
+from ddx_core.rule_list import compile_pattern, parse_rule_list, text_field
+
 from ..obfuscate.cache import Remembered
 from ..span import Span
-
-if TYPE_CHECKING:
-    from ddx_core.regex import Matcher
 
 all_tags: Final = "*"
 resource_name: Final = "resource.name"
@@ -37,34 +36,12 @@ class ReplaceRule(msgspec.Struct, frozen=True):
         return f"ReplaceRule({self.name!r})"
 
 
-_expected: Final = 'expected a list of rules, like [{"name": "http.url", "pattern": "token/[^/]*", "repl": "token/?"}]'
+_example: Final = '[{"name": "http.url", "pattern": "token/[^/]*", "repl": "token/?"}]'
 
 
 def parse_replace_rules(raw: object) -> tuple[tuple[ReplaceRule, ...], tuple[str, ...]]:
-    """The rules in JSON text or in a tree (a list of maps), and what is wrong with those left out.
-
-    A problem names a rule by its place and name and never quotes its pattern.
-    """
-    tree: Any = raw
-    if isinstance(raw, str):
-        if not raw.strip():
-            return (), ()
-        try:
-            tree = msgspec.json.decode(raw)
-        except (msgspec.MsgspecError, RecursionError):
-            return (), (f"no JSON: {_expected}",)
-    if not isinstance(tree, (list, tuple)):
-        return (), (_expected,)
-    rules: list[ReplaceRule] = []
-    problems: list[str] = []
-    for number, entry in enumerate(cast(Sequence[Any], tree), 1):
-        try:
-            rules.append(_rule(entry))
-        except ValueError as error:
-            name = cast(dict[Any, Any], entry).get("name") if isinstance(entry, dict) else None
-            told = f" ({name[:100]})" if isinstance(name, str) and name else ""
-            problems.append(f"rule {number}{told}: {error}")
-    return tuple(rules), tuple(problems)
+    """The rules in JSON text or in a tree (a list of maps), and what is wrong with those left out."""
+    return parse_rule_list(raw, _rule, example=_example, keys="name, pattern and repl")
 
 
 class Replacer:
@@ -72,7 +49,10 @@ class Replacer:
 
     def __init__(self, rules: Sequence[ReplaceRule]) -> None:
         # Most values come again and again; the engine is asked once.
-        self._rules = [(rule.name, Remembered(_compile(rule).replace, max_bytes=remembered_bytes)) for rule in rules]
+        self._rules = [
+            (rule.name, Remembered(compile_pattern(rule.pattern, rule.repl).replace, max_bytes=remembered_bytes))
+            for rule in rules
+        ]
 
     def apply(self, span: Span) -> None:
         for name, replaced in self._rules:
@@ -141,29 +121,10 @@ def _text_of(number: float) -> str:
     return format(Decimal(text), "f")
 
 
-def _compile(rule: ReplaceRule) -> Matcher:
-    # Here and not above: most functions have no rules, and the engine is 10 ms of a cold start.
-    try:
-        from ddx_core.regex import Matcher
-    except ImportError:
-        raise ValueError("rules need the package google-re2, which is not installed") from None
-    return Matcher(rule.pattern, rule.repl)
-
-
-def _rule(entry: Any) -> ReplaceRule:
-    if not isinstance(entry, dict):
-        raise ValueError("expected a map with name, pattern and repl")
-    fields = cast(dict[Any, Any], entry)
-    name = _text(fields, "name")
+def _rule(fields: Mapping[Any, Any]) -> ReplaceRule:
+    name = text_field(fields, "name")
     if not name:
         raise ValueError("name is empty")
-    rule = ReplaceRule(name, _text(fields, "pattern"), _text(fields, "repl"))
-    _compile(rule)
+    rule = ReplaceRule(name, text_field(fields, "pattern"), text_field(fields, "repl"))
+    compile_pattern(rule.pattern, rule.repl)
     return rule
-
-
-def _text(fields: dict[Any, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is missing or no text")
-    return value

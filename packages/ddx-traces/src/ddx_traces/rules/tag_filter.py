@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ddx_core.rule_list import compile_pattern
+
 from ..span import Span
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def parse_tag_rules(entries: Sequence[str], *, are_patterns: bool) -> tuple[tupl
         rule = TagRule(key, value if colon else None)
         try:
             if are_patterns and rule.value is not None:
-                _compile(rule.value)
+                compile_pattern(rule.value)
             rules.append(rule)
         except ValueError as error:
             problems.append(f"entry {number} ({key[:100]}): {error}")
@@ -80,7 +82,7 @@ def parse_patterns(entries: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, 
     problems: list[str] = []
     for number, entry in enumerate(entries, 1):
         try:
-            _compile(entry)
+            compile_pattern(entry)
             patterns.append(entry)
         except ValueError as error:
             problems.append(f"entry {number}: {error}")
@@ -95,7 +97,7 @@ class TraceFilter:
         self._reject = settings.reject
         self._require_regex = _compile_all(settings.require_regex)
         self._reject_regex = _compile_all(settings.reject_regex)
-        self._ignored = [_compile(pattern) for pattern in settings.ignore_resources]
+        self._ignored = [compile_pattern(pattern) for pattern in settings.ignore_resources]
 
     def rejects(self, root: Span) -> bool:
         """Whether the root's trace is to be left out. The root is normalised and has none of our own tags yet."""
@@ -145,13 +147,4 @@ def _values(span: Span, key: str) -> list[str]:
 
 
 def _compile_all(rules: Sequence[TagRule]) -> list[tuple[str, Matcher | None]]:
-    return [(rule.key, None if rule.value is None else _compile(rule.value)) for rule in rules]
-
-
-def _compile(pattern: str) -> Matcher:
-    # Here and not above: most functions have no filters, and the engine is 10 ms of a cold start.
-    try:
-        from ddx_core.regex import Matcher
-    except ImportError:
-        raise ValueError("patterns need the package google-re2, which is not installed") from None
-    return Matcher(pattern)
+    return [(rule.key, None if rule.value is None else compile_pattern(rule.value)) for rule in rules]
