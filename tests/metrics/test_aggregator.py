@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -105,31 +105,50 @@ def test_values_that_come_late_for_a_bucket_do_not_overwrite_it() -> None:
     assert times == [noon_s - 20, noon_s - 19, noon_s - 18]
 
 
-@pytest.mark.parametrize("is_taken_at_once", [True, False])
-def test_sets_and_histograms_of_a_bucket_are_told_whole_by_its_last_part(is_taken_at_once: bool) -> None:
+@given(st.lists(st.sampled_from(["add", "add", "cut", "take"]), max_size=30))
+def test_sets_and_histograms_of_a_bucket_are_told_whole_by_each_part(steps: list[str]) -> None:
+    """However parts that wait to be taken and values that arrive meanwhile interleave."""
     aggregator, account = an_aggregator()
     users, took = hits("users", MetricType.SET), hits("took", MetricType.HISTOGRAM)
+    number, last_cut, cuts = 0, 0, 0
+    expected: list[int] = []
     parts: list[Gathered] = []
-    for number in range(3):
-        add(aggregator, account, users, "anna", f"guest {number}")
-        add(aggregator, account, took, float(number), 10.0 + number)
-        aggregator.cut_folded(include_open=True)
-        if is_taken_at_once:
-            parts += deliver_all(aggregator, account)
-    parts += deliver_all(aggregator, account)
+
+    def take_one() -> None:
+        gathered = aggregator.take()
+        if gathered is not None:
+            account.deliver(gathered.values.samples, 0)
+            parts.append(gathered)
+
+    for step in steps:
+        match step:
+            case "add":
+                number += 1
+                add(aggregator, account, users, "anna", f"guest {number}")
+                add(aggregator, account, took, 0.0, float(number))
+            case "cut" if cuts < 9:
+                aggregator.cut_folded(include_open=True)
+                if number > last_cut:
+                    cuts += 1
+                    expected.append(number)
+                    last_cut = number
+            case _:
+                take_one()
+    for _ in range(2 * len(expected)):
+        take_one()
     sets = [each.values for each in parts if isinstance(each.values, Members)]
-    assert [len(each.different) for each in sets] == [2, 3, 4]
-    assert [each.samples for each in sets] == [2, 2, 2]
+    assert [len(each.different) for each in sets] == [1 + each for each in expected]
     histograms = [each.values for each in parts if isinstance(each.values, Histogram)]
-    assert [(each.min, each.max, each.count - each.told) for each in histograms] == [(0, 10, 2), (0, 11, 2), (0, 12, 2)]
-    assert [each.ranked([0, each.count - 1]) for each in histograms] == [[0, 10], [0, 11], [0, 12]]
+    assert [(each.min, each.max, each.count) for each in histograms] == [(0, each, 2 * each) for each in expected]
+    assert [each.count - each.told for each in histograms] == [each.samples for each in histograms]
+    assert [each.ranked([each.count - 1]) for each in histograms] == [[each] for each in expected]
     aggregator.advance(noon_s + 10)
+    deliver_all(aggregator, account)
     add(aggregator, account, users, "ben")
-    aggregator.cut_folded(include_open=True)
-    (new,) = deliver_all(aggregator, account)
+    aggregator.cut(include_open=True)
+    new = deliver_all(aggregator, account)[-1]
     assert isinstance(new.values, Members)
     assert new.values.different == {"ben"}
-    assert aggregator.statistics().contexts == aggregator.statistics().bytes == aggregator.statistics().samples == 0
 
 
 def test_what_was_told_of_the_open_bucket_takes_room_until_it_ends() -> None:

@@ -245,23 +245,30 @@ class Aggregator:
         self._cut.append((start_s, start_s + min(times, _last_second), bucket))
 
     def _remember(self, context: Context, values: Members | Histogram) -> None:
-        """What was taken of the open bucket, unless somebody knows of it already."""
+        """What was taken of the open bucket, unless there is a successor already."""
         if context not in self._buckets.get(self._open_s, ()):
+            self._forget_told(context)
             self._told[context] = values
             self._told_bytes += values.size
+
+    def _forget_told(self, context: Context) -> Members | Histogram | None:
+        told = self._told.pop(context, None)
+        if told is not None:
+            self._told_bytes -= told.size
+        return told
 
     def _begin(self, start_s: int, context: Context) -> Accumulator:
         """For a context that has none in this bucket, or whose last one was cut."""
         make = accumulators[context.type]
         if start_s == self._open_s and make in (Members, Histogram):
-            told = self._told.pop(context, None)
-            if told is not None:
-                self._told_bytes -= told.size
-                return told.successor()
-            for cut_s, _, bucket in reversed(self._cut):
+            told = self._forget_told(context)
+            # What still waits to be taken is later than what was.
+            for cut_s, _, bucket in self._cut:
                 waiting = bucket.get(context) if cut_s == start_s else None
                 if isinstance(waiting, (Members, Histogram)):
-                    return waiting.successor()
+                    told = waiting
+            if told is not None:
+                return told.successor()
         return make()
 
     def _known_feed(self, context: Context, rate: float) -> Feed | None:
