@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from ddx_core.stats import Account
 from ddx_metrics.accumulate import Count, Distribution, Gauge, Histogram, Members
 from ddx_metrics.aggregator import Aggregator
 from ddx_metrics.dogstatsd import Ingest, Namespace
+from ddx_metrics.dogstatsd.parse import parse_number
 
 now_s = 1_700_000_003
 open_s = 1_700_000_000
@@ -327,3 +330,18 @@ def test_how_lines_are_packed_into_datagrams_makes_no_difference(lines: list[byt
         del rest[:count]
     assert alone.flush() == packed.flush()
     assert alone.dropped == packed.dropped
+
+
+@given(
+    st.text("0123456789.-+eE_ \t", min_size=1, max_size=12)
+    | st.sampled_from(["1e999", "nan", "-inf", "9" * 299, "9" * 301, "1" * 401])
+)
+def test_a_number_is_the_same_number_whether_its_context_is_known_or_not(text: str) -> None:
+    number = parse_number(text.encode())
+    for before in (), ("m:0|d",):
+        rig = Rig()
+        rig.take(*before)
+        rig.flush()
+        rig.take(f"m:{text}|d")
+        expected = {} if number is None or not isfinite(number) else {"m|distribution||+0": (1, number)}
+        assert rig.flush() == expected

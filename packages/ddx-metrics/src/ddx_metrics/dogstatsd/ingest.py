@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from ddx_core import log
 from ddx_core.stats import Account
 
@@ -27,8 +29,9 @@ from .sender import sender_tags
 # The platform's own events tell of invocations; libraries that also send this one would have them counted twice.
 _filtered: Final = frozenset([b"aws.lambda.enhanced.invocations"])
 
-# Numbers of these characters alone are the same to Python as to the protocol, and finite if they are not too long.
-_plain_characters: Final = b"0123456789.-"
+# What JSON calls a number the protocol calls one too, and means the same; its decoder is three times as fast as `float`. But for
+# blanks around it; and beyond this length the protocol has no numbers.
+_plain_number: Final = msgspec.json.Decoder(float)
 _longest_plain: Final = 300
 _bytes_per_known: Final = 400
 _max_repeated: Final = 8_192
@@ -103,7 +106,7 @@ class Ingest:
         feeds = self._feeds
         repeated = self._repeated
         repeats = repeated.get
-        plain_characters = _plain_characters
+        number = _plain_number.decode
         others = 0
         others_size = 0
         for line in lines:
@@ -116,13 +119,13 @@ class Ingest:
             try:
                 feed = feeds[name][rest]
                 digits = len(text)
-                if digits <= _longest_plain and not text.strip(plain_characters):
-                    value = float(text)
+                if digits <= _longest_plain and text.strip() is text:
+                    value = number(text)
                     feed.values.append(value)
                     if digits == 1 and len(repeated) < _max_repeated:
                         repeated[line] = (feed.values, value)
                     continue
-            except (KeyError, ValueError):
+            except (KeyError, msgspec.MsgspecError):
                 pass
             others += 1
             if line:
