@@ -39,6 +39,12 @@ _max_unsorted: Final = 512
 _few: Final = 8
 _bytes_empty: Final = 320
 
+# A double of this size has no room for a fraction: a small number added to it comes out whole, rounded half to even, in a
+# third of the time that `round` takes. Values wait to be sorted under such a *mark*: this plus their key, less the bias.
+_whole: Final = 1.5 * 2.0**52
+_lowest_mark: Final = _whole + (1 - bias)
+_highest_mark: Final = _whole + (max_key - bias)
+
 
 def key(value: float) -> int:
     """The bin of a finite value."""
@@ -88,7 +94,7 @@ class Sketch(msgspec.Struct, kw_only=True, gc=False, eq=False):
     # Keys fit 16 bits signed, counts 16 bits unsigned: four bytes a bin.
     _keys: array[int] = msgspec.field(default_factory=_no_keys)
     _counts: array[int] = msgspec.field(default_factory=_no_counts)
-    _unsorted: Counter[int] | None = None
+    _unsorted: Counter[float] | None = None
 
     def insert(self, values: Sequence[float], rate: float = 1.0) -> None:
         """Add finite values that were sampled at `rate`."""
@@ -110,29 +116,29 @@ class Sketch(msgspec.Struct, kw_only=True, gc=False, eq=False):
                 total += value * factor
                 average += (value - average) * weight / count
         self.count, self.sum, self.average = count, total, average
+        if self._unsorted is None and len(values) <= _few:
+            for value in values:
+                self._add(key(value), weight, 0)
+            if len(self._keys) > self.limit:
+                self._keys, self._counts = trim(self._keys, self._counts, self.limit)
+            return
         if lowest >= _smallest:
             # The common case, spelt out: this line is most of what an insert costs.
-            keys = [round(log(value) / _ln_gamma) + bias for value in values]
+            marks = [x / _ln_gamma + _whole for x in map(log, values)]
             if highest > 1e200:
-                keys = [min(k, max_key) for k in keys]
+                marks = [min(mark, _highest_mark) for mark in marks]
             if lowest < 1e-8:
-                keys = [max(k, 1) for k in keys]
+                marks = [max(mark, _lowest_mark) for mark in marks]
         else:
-            keys = [key(value) for value in values]
-        if self._unsorted is None:
-            if len(keys) <= _few:
-                for each in keys:
-                    self._add(each, weight, 0)
-                if len(self._keys) > self.limit:
-                    self._keys, self._counts = trim(self._keys, self._counts, self.limit)
-                return
-            self._unsorted = Counter()
+            marks = [_whole + (key(value) - bias) for value in values]
         unsorted = self._unsorted
+        if unsorted is None:
+            unsorted = self._unsorted = Counter()
         if weight == 1:
-            unsorted.update(keys)
+            unsorted.update(marks)
         else:
-            for each in keys:
-                unsorted[each] += weight
+            for mark in marks:
+                unsorted[mark] += weight
         if len(unsorted) > _max_unsorted:
             self._sort()
 
@@ -213,7 +219,7 @@ class Sketch(msgspec.Struct, kw_only=True, gc=False, eq=False):
 
     def _sort(self) -> None:
         if self._unsorted is not None:
-            fresh = sorted(self._unsorted.items())
+            fresh = sorted((int(mark - _whole) + bias, times) for mark, times in self._unsorted.items())
             self._unsorted = None
             self.add_bins(fresh)
 
