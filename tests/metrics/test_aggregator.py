@@ -95,14 +95,81 @@ def test_the_end_leaves_nothing_behind_however_often_a_bucket_was_cut() -> None:
         assert [each.time_s for each in deliver_all(aggregator, account)] == [noon_s + min(part, 9)]
 
 
-def test_values_that_come_late_for_a_bucket_do_not_overwrite_it() -> None:
+steps_of_time = st.lists(
+    st.one_of(
+        st.tuples(st.just("count"), st.sampled_from([0, 0, 0, 3, 12, 95])),
+        st.tuples(st.sampled_from(["flush", "background", "restart", "distribution"]), st.just(0)),
+        st.tuples(st.just("wait"), st.integers(0, 12)),
+    ),
+    max_size=60,
+)
+
+
+@given(steps_of_time)
+def test_an_intake_that_keeps_the_last_point_of_a_second_has_the_whole_sum(steps: list[tuple[str, int]]) -> None:
+    """Flushes at any time, values of times gone by, and processes that take one another's place."""
+    aggregator, account = an_aggregator()
+    points: dict[int, float] = {}
+    is_first = True
+    now_s, total, count = noon_s, 0, hits()
+
+    def flush(*, include_open: bool) -> None:
+        aggregator.advance(now_s)
+        aggregator.cut_folded(include_open=include_open)
+        for gathered in deliver_all(aggregator, account):
+            if isinstance(gathered.values, Count):
+                points[gathered.time_s] = gathered.values.total
+
+    for step, seconds in [*steps, ("wait", 200), ("background", 0)]:
+        match step:
+            case "count":
+                total += 1
+                aggregator.advance(now_s)
+                # What an earlier process told of closed buckets is not known.
+                add(aggregator, account, count, 1.0, time_s=now_s - seconds if seconds and is_first else None)
+            case "distribution":
+                for ago in range(0, 900, 10):
+                    add(aggregator, account, hits("took", MetricType.DISTRIBUTION), 1.0, time_s=now_s - ago)
+            case "wait":
+                now_s += seconds
+            case "restart":
+                if aggregator.statistics().samples == 0:
+                    is_first = False
+                    aggregator = Aggregator(account, told_until_s=aggregator.told_until_s)
+                    aggregator.advance(now_s)
+            case _:
+                flush(include_open=step == "flush")
+    assert sum(points.values()) == total
+    assert all(noon_s - 110 <= time_s <= now_s + 9 for time_s in points)
+
+
+def test_a_backfill_that_is_told_in_two_flushes_overwrites_nothing() -> None:
+    aggregator, account = an_aggregator()
+    told: dict[int, float] = {}
+    for _ in range(2):
+        for bucket in range(1, 501):
+            add(aggregator, account, hits(), 1.0, time_s=noon_s - 10 * bucket)
+        aggregator.cut_folded(include_open=True)
+        for each in deliver_all(aggregator, account):
+            assert isinstance(each.values, Count)
+            told[each.time_s] = each.values.total
+    assert sum(told.values()) == 1000
+
+
+def test_more_late_parts_than_a_bucket_has_seconds_take_those_of_the_next_or_wait() -> None:
     aggregator, account = an_aggregator()
     times: list[int] = []
-    for _ in range(3):
+    for _ in range(14):
         add(aggregator, account, hits(), 1.0, time_s=noon_s - 15)
         aggregator.cut_folded(include_open=False)
         times += [each.time_s for each in deliver_all(aggregator, account)]
-    assert times == [noon_s - 20, noon_s - 19, noon_s - 18]
+    assert times == [noon_s - 20 + number for number in range(14)]
+    for _ in range(10):
+        add(aggregator, account, hits(), 1.0, time_s=noon_s - 15)
+        aggregator.cut_folded(include_open=False)
+        times += [each.time_s for each in deliver_all(aggregator, account)]
+    # Up to the open bucket; what came since then waits for seconds to go by.
+    assert times == [*range(noon_s - 20, noon_s)]
 
 
 @given(st.lists(st.sampled_from(["add", "add", "cut", "take"]), max_size=30))

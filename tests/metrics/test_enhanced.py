@@ -175,11 +175,36 @@ def test_a_status_counts_without_metrics_too() -> None:
     assert story.counts == {"invocations": 1, "errors": 1, "timeouts": 1}
 
 
-def test_an_error_before_any_invocation_is_taken() -> None:
+def test_an_error_before_any_invocation_is_taken_once_and_is_the_first_ones() -> None:
     story = Story()
     assert story.enhanced.admit_error()
+    assert not story.enhanced.admit_error()
     story.enhanced.invocation_error(None)
-    assert story.counts == {"errors": 1}
+    story.init_start()
+    story.invoke("a")
+    story.runtime_done("a", status="error")
+    assert "errors" not in story.counts
+    story.invoke("b")
+    story.runtime_done("b", status="error")
+    assert story.counts["errors"] == 1
+
+
+@pytest.mark.parametrize(
+    ("reported", "failed", "expected"),
+    [(1, "a", 1), (5, "abcde", 5), (5, "", 5), (0, "abc", 3), (2, "abcd", 4)],
+)
+def test_of_overlapping_invocations_each_error_counts_once(reported: int, failed: str, expected: int) -> None:
+    story = Story(managed=True)
+    for each in "abcde":
+        story.start(each)
+    admitted = sum(story.enhanced.admit_error() for _ in range(reported))
+    for each in "abcde":
+        story.report(each, status="error" if each in failed else "success")
+    assert admitted + story.counts.get("errors", 0) == expected
+    # What was reported in this crowd says nothing of the next.
+    story.start("f")
+    story.report("f", status="error")
+    assert admitted + story.counts.get("errors", 0) == expected + 1
 
 
 def test_out_of_memory_is_counted_once_for_an_invocation() -> None:

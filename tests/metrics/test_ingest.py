@@ -241,9 +241,9 @@ def test_somebody_can_be_asked_before_a_metric_is_taken() -> None:
     answers = iter([True, False, False, True])
     rig.take("asked:1|c", "other:1|c")
     rig.ingest.ask_before("asked", lambda: next(answers))
-    rig.take("asked:1|c", "asked:1|c", "asked:x|c", "asked:1|c|T1700000001", "other:1|c", "asked:1|c")
+    rig.take("asked:1|c", "asked:1|c", "asked:x|c", "asked:nan|c", "asked:1|c|T1700000001", "other:1|c", "asked:1|c")
     assert rig.flush() == {"asked|count||+0": 3.0, "other|count||+0": 2.0}
-    assert rig.dropped == {"filtered": 2, "malformed": 1}
+    assert rig.dropped == {"filtered": 2, "malformed": 1, "not_finite": 1}
 
 
 def test_more_spellings_than_can_be_remembered_are_all_counted() -> None:

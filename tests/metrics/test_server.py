@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -36,6 +37,18 @@ def test_what_lies_in_the_socket_is_drained_in_one_list() -> None:
         send(b"after:1|c")
         receiver.drain()
         assert taken == [[*(b"m:%d|c" % number for number in range(100)), b"", b"after:1|c"]]
+
+
+@pytest.mark.parametrize("size", [1, 20, 600, 1_400, 8_000, 60_000])
+def test_a_drain_takes_all_that_the_socket_can_hold(size: int) -> None:
+    with bind_dogstatsd("127.0.0.1", 0, rcvbuf=1 << 20) as receiving, sender_to(receiving) as send:
+        receiver, taken = a_receiver(receiving)
+        for _ in range(5_000):
+            send(b"x" * size)
+        receiver.drain()
+        assert sum(map(len, taken)) > 0
+        with pytest.raises(BlockingIOError):
+            os.read(receiving.fileno(), 1)
 
 
 def test_the_largest_datagram_arrives_whole() -> None:

@@ -48,3 +48,20 @@ async def test_a_socket_that_cannot_be_bound_costs_itself(tmp_path: Path) -> Non
         await world.end()
         world.assert_everything_arrived_once()
         assert any("DD_DOGSTATSD_SOCKET" in line for line in world.said)
+
+
+async def test_points_of_the_next_life_are_of_other_seconds(tmp_path: Path) -> None:
+    """An intake keeps the last point of a second: told for one second, the first life's count would be lost."""
+    async with open_world(tmp_path) as world:
+        await world.tell("i0")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect(("127.0.0.1", world.ports["statsd"]))
+            client.send(b"orders:5|c")
+            assert (await world.platform.invoke({"id": "i1", "sleep": 0.2, "crash": True})).error_type is not None
+            await world.tell("i2")
+            client.send(b"orders:7|c")
+            await world.tell("i3")
+        await world.end()
+        points = [(each.timestamp_s, each.value) for each in world.intake.store.metrics(name="orders")]
+        assert [value for _, value in points] == [5, 7]
+        assert len(dict(points)) == 2

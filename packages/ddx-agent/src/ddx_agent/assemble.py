@@ -32,6 +32,7 @@ from ddx_agent.modes.flusher import Flusher
 from ddx_agent.network import client_settings
 from ddx_agent.signal_settings import enhanced_settings, logs_settings, metrics_settings, traces_settings
 from ddx_agent.status import Status
+from ddx_agent.time_mark import TimeMark
 from ddx_core.clock import WallClock, now_ns
 from ddx_core.events import LogLine, TelemetryEvent
 from ddx_core.flush import for_managed_instances
@@ -116,6 +117,7 @@ class Agent:
             tags=self._metric_tags(tags),
             now_ns=wall_clock,
             sockets=datagram_sockets(boot, config),
+            told=TimeMark(f"{config.own.spool_dir}/told") if config.own.spool_bytes else None,
         )
         for close in receive_on_unix_sockets(boot, config, self.metrics):
             self._closing.callback(close)

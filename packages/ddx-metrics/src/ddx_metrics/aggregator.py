@@ -31,7 +31,7 @@ interval_s: Final = 10
 max_fed: Final = 8_192
 feeds_per_slice: Final = 500
 _last_second: Final = interval_s - 1
-_max_remembered: Final = 64
+_max_remembered: Final = 1_024
 
 
 class Feed(msgspec.Struct, gc=False, eq=False):
@@ -49,7 +49,7 @@ class Feed(msgspec.Struct, gc=False, eq=False):
 class Gathered(msgspec.Struct, frozen=True, gc=False):
     """What one context gathered in the bucket that began at `start_s` (Unix seconds).
 
-    `time_s` is the second of the bucket that is this part's: the first for the first part, and so on.
+    `time_s` is the second that is this part's: the bucket's first for its first part, and so on.
     """
 
     start_s: int
@@ -73,7 +73,8 @@ class Aggregator:
     """Holds at most `max_contexts` contexts, each counted once per bucket it has values in, and about `max_bytes`.
 
     `max_tag_sets` is how many of the contexts may have one name. With `copies_to` the values of histograms are also put into
-    distributions whose names begin with that; each value then counts as two samples.
+    distributions whose names begin with that; each value then counts as two samples. `told_until_s` is the last second of
+    which another aggregator, in whose place this one is, told points.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Aggregator:
         max_bytes: int = 33_554_432,
         max_tag_sets: int | None = None,
         copies_to: str | None = None,
+        told_until_s: int = 0,
     ) -> None:
         self._account = account
         self._max_contexts = max_contexts
@@ -99,8 +101,12 @@ class Aggregator:
         self._fed = 0
         self._buckets: dict[int, _Bucket] = {}
         self._cut: deque[tuple[int, int, _Bucket]] = deque()
-        self._times_cut: dict[int, int] = {}
-        """Of the buckets that were cut last, how often."""
+        self._with_points: set[int] = set()
+        """The buckets that hold anything but distributions."""
+        self.told_until_s = told_until_s
+        """The last second of an open bucket of which points were told."""
+        self._last_told = {told_until_s - told_until_s % interval_s: told_until_s}
+        """Of the latest buckets: the last of their seconds of which points were told."""
         self._told: dict[Context, Members | Histogram] = {}
         """Of the open bucket, what was cut already and will be told anew, as one with what comes after it."""
         self._told_bytes = 0
@@ -184,24 +190,24 @@ class Aggregator:
         self.fold()
         for start_s in list(self._buckets):
             if include_open or start_s != self._open_s:
-                self._set_aside(start_s, self._buckets.pop(start_s))
+                self._set_aside(start_s, self._free_second(start_s) or start_s + _last_second)
 
     def cut_folded(self, *, include_open: bool) -> None:
         """The same without what waits in feeds, which belongs to the open bucket.
 
-        When the open bucket has been cut so often that one second is left, what is told by points waits for its end.
+        Of a bucket that was cut so often that no second is left, what is told by points waits: for its end, if it is open.
         """
-        cuts_open = include_open and self._times_cut.get(self._open_s, 0) < _last_second
         for start_s, bucket in list(self._buckets.items()):
-            if cuts_open or start_s != self._open_s:
-                self._set_aside(start_s, self._buckets.pop(start_s))
-            elif include_open:
-                sketches: _Bucket = {
-                    context: values for context, values in bucket.items() if isinstance(values, Distribution)
-                }
-                for context in sketches:
-                    del bucket[context]
-                self._cut.append((start_s, start_s, sketches))
+            if start_s == self._open_s and not include_open:
+                continue
+            second = self._free_second(start_s)
+            if second is not None:
+                self._set_aside(start_s, second)
+                continue
+            sketches: _Bucket = {ctx: values for ctx, values in bucket.items() if isinstance(values, Distribution)}
+            for context in sketches:
+                del bucket[context]
+            self._cut.append((start_s, start_s, sketches))
 
     def take(self) -> Gathered | None:
         """The next of what was cut; its samples are the caller's from here on."""
@@ -237,12 +243,33 @@ class Aggregator:
             max_bytes=self._max_bytes,
         )
 
-    def _set_aside(self, start_s: int, bucket: _Bucket) -> None:
-        times = self._times_cut.pop(start_s, 0)
-        self._times_cut[start_s] = times + 1
-        if len(self._times_cut) > _max_remembered:
-            del self._times_cut[next(iter(self._times_cut))]
-        self._cut.append((start_s, start_s + min(times, _last_second), bucket))
+    def _free_second(self, start_s: int) -> int | None:
+        """The second for a bucket's next part: its own, or one of a later bucket that is closed too. None: there is none.
+
+        The open bucket's last one is kept for what comes until it ends.
+        """
+        if start_s not in self._with_points:
+            return start_s
+        if start_s == self._open_s:
+            second = self._last_told.get(start_s, start_s - 1) + 1
+            return second if second < start_s + _last_second else None
+        while start_s != self._open_s:
+            second = self._last_told.get(start_s, start_s - 1) + 1
+            if second <= start_s + _last_second:
+                return second
+            start_s += interval_s
+        return None
+
+    def _set_aside(self, start_s: int, second: int) -> None:
+        if start_s in self._with_points:
+            self._with_points.remove(start_s)
+            self._last_told[second - second % interval_s] = second
+            if start_s == self._open_s:
+                self.told_until_s = second
+            if len(self._last_told) > _max_remembered:
+                for old_s in sorted(self._last_told)[: _max_remembered // 2]:
+                    del self._last_told[old_s]
+        self._cut.append((start_s, second, self._buckets.pop(start_s)))
 
     def _remember(self, context: Context, values: Members | Histogram) -> None:
         """What was taken of the open bucket, unless there is a successor already."""
@@ -304,6 +331,8 @@ class Aggregator:
             if bucket is None:
                 bucket = self._buckets[start_s] = {}
             bucket[context] = gathered
+            if not isinstance(gathered, Distribution):
+                self._with_points.add(start_s)
             self._contexts += 1
             self._bytes += context.size
         elif gathered.grows and self._is_full:

@@ -57,8 +57,20 @@ class Receiver(Protocol):
         ...
 
 
+class Mark(Protocol):
+    """Keeps a point in time (Unix seconds, 0 for none) for the process that comes after this one."""
+
+    def read(self) -> int: ...
+
+    def write(self, time_s: int) -> None: ...
+
+
 class MetricsPipeline:
-    """The metrics signal. `sockets` are bound datagram sockets, none if there is to be no DogStatsD; their owner closes them."""
+    """The metrics signal. `sockets` are bound datagram sockets, none if there is to be no DogStatsD; their owner closes them.
+
+    `told`, if given, keeps the last second of which points were told: those of a process in this one's place do not
+    overwrite them then.
+    """
 
     name = "metrics"
 
@@ -72,8 +84,10 @@ class MetricsPipeline:
         tags: TagSet,
         now_ns: WallClock,
         sockets: Sequence[HasFileno] = (),
+        told: Mark | None = None,
     ) -> None:
         self._account = account
+        self._told = told
         self._fanout = fanout
         fanout.split_with(partial(split_payload, compressor=compressor))
         self._now_ns = now_ns
@@ -83,7 +97,9 @@ class MetricsPipeline:
             max_bytes=settings.max_bytes,
             max_tag_sets=settings.max_tag_sets,
             copies_to=settings.copies_to,
+            told_until_s=told.read() if told is not None else 0,
         )
+        self._marked_s = self._aggregator.told_until_s
         self._events = EventOutbox(
             account,
             tags=tags,
@@ -179,6 +195,7 @@ class MetricsPipeline:
             # Nobody is received from any more, and the deadline may be near: into the queues with all of it first.
             self._fanout.lift_limits()
             self._aggregator.cut(include_open=True)
+            self._mark_told()
             self._encode_for(None)
             while self._events.encode_some():
                 pass
@@ -186,6 +203,7 @@ class MetricsPipeline:
             for _ in self._aggregator.fold_in_slices():
                 await trio.lowlevel.checkpoint()
             self._aggregator.cut_folded(include_open=kind is FlushKind.BLOCKING)
+            self._mark_told()
             await self._encode(kind)
             while self._events.encode_some():
                 await trio.lowlevel.checkpoint()
@@ -212,6 +230,12 @@ class MetricsPipeline:
                 return True
         self._encoder.close()
         return False
+
+    def _mark_told(self) -> None:
+        told_s = self._aggregator.told_until_s
+        if self._told is not None and told_s != self._marked_s:
+            self._told.write(told_s)
+            self._marked_s = told_s
 
     def _notice_crowd(self) -> None:
         if self._aggregator.wants_cut:

@@ -171,7 +171,7 @@ class Ingest:
                 return Refusal.MALFORMED
             values, not_finite = parsed
         admit = self._admit.get(name)
-        if admit is not None and not admit():
+        if values and admit is not None and not admit():
             return Refusal.FILTERED
         if not_finite:
             self._account.refuse(Refusal.NOT_FINITE.value, not_finite, 0)

@@ -28,8 +28,9 @@ _chunk_datagrams: Final = 32
 _round_bytes: Final = 131_072
 _largest_rcvbuf: Final = 1 << 30
 
-# What the kernel charges for one small datagram, and the rate for which the pauses are made.
+# What the kernel charges for one small datagram (832 to 1,280 bytes), at least, and the rate for which the pauses are made.
 _charge_bytes: Final = 1_280
+_least_charge_bytes: Final = 512
 _design_rate: Final = 100_000
 _longest_pause_s: Final = 0.02
 
@@ -79,7 +80,7 @@ class DatagramReceiver:
         """Receive until cancelled."""
         while True:
             await trio.lowlevel.wait_readable(self._fd)
-            while (drained := self._drain_some()) is not _Drained.NOTHING:
+            while (drained := self._drain_some()[0]) is not _Drained.NOTHING:
                 if drained is _Drained.PART:
                     await trio.lowlevel.checkpoint()
                 elif self._pause_s:
@@ -88,13 +89,15 @@ class DatagramReceiver:
                     break
 
     def drain(self) -> None:
-        """Take in what already lies in the socket, at most what its buffer can hold: a flood cannot keep this going."""
+        """Take in what already lies in the socket, about as much as its buffer can hold: a flood cannot keep this going."""
         left = self._capacity
-        while left > 0 and self._drain_some() is _Drained.PART:
-            left -= self._reading.round_datagrams * _charge_bytes
+        drained = _Drained.PART
+        while drained is _Drained.PART and left > 0:
+            drained, charge = self._drain_some()
+            left -= charge
 
-    def _drain_some(self) -> _Drained:
-        """Read until the socket is empty or the round is full."""
+    def _drain_some(self) -> tuple[_Drained, int]:
+        """Read until the socket is empty or the round is full; and what of its buffer that has freed at least, in bytes."""
         datagrams: list[bytes] = []
         # One byte more than is taken tells a datagram that was longer from one that just fits.
         read, fd, size = os.read, self._fd, self._reading.max_bytes + 1
@@ -114,13 +117,14 @@ class DatagramReceiver:
         except ConnectionError as error:
             # An ICMP error for something sent earlier from this socket's address: the datagrams behind it are fine.
             log.debug("dogstatsd_read_failed", error=error)
+        charge = sum(map(len, datagrams)) + _least_charge_bytes * max(1, len(datagrams))
         if datagrams:
             if self._may_cut:
                 self._cut_long(datagrams)
             if self._reading.needs_eol:
                 self._cut_unfinished(datagrams)
             self._take(datagrams)
-        return drained
+        return drained, charge
 
     def _cut_long(self, datagrams: list[bytes]) -> None:
         largest = self._reading.max_bytes

@@ -7,6 +7,8 @@ Rules of this file:
   moment at which it became known: a report usually comes during the next invocation.
 - The first invocation is counted when the sandbox's start is known, for its tags; at the latest when anything else is
   heard of it.
+- What is told before any invocation belongs to the first. Where invocations overlap, nobody knows whose error it is that a
+  library reports by itself: the next one that the platform tells of, while any is running, is taken to be the same.
 - What an invocation used of the machine lies between two readings: one at its beginning, and one when its end is told or
   the next invocation begins, whichever comes first. So no use is told twice, however late a report is.
 """
@@ -90,6 +92,10 @@ class _Known:
     def has(self, what: _Counted) -> bool:
         return what in self._counted
 
+    def take_over(self, early: _Known) -> None:
+        """What was counted before any run began is this one's."""
+        self._counted |= early._counted
+
     def first_time(self, what: _Counted) -> bool:
         """Whether this was not counted for the run before; it is from here on."""
         before = self._counted
@@ -126,6 +132,10 @@ class EnhancedMetrics(InvocationObserver):
         self._init_type: str | None = None
         self._first: _Known | None = None
         self._latest: _Known | None = None
+        self._early = _Known(None)
+        self._running: set[str] = set()
+        self._reported_errors = 0
+        """Where invocations overlap: errors that libraries reported and the platform has not told of."""
         self._held_back: tuple[_Known, int] | None = None
         self._start_is_known = not settings.holds_first
         self._init_is_counted = False
@@ -152,9 +162,12 @@ class EnhancedMetrics(InvocationObserver):
 
         The platform's word for the same invocation is then passed over; if that came first, the library's is.
         """
-        if not self._settings.enabled or self._latest is None:
+        if not self._settings.enabled:
             return True
-        return self._latest.first_time(_Counted.ERROR)
+        if not self._settings.one_at_a_time:
+            self._reported_errors += 1
+            return True
+        return (self._latest or self._early).first_time(_Counted.ERROR)
 
     # --- what the tracker tells ---
 
@@ -183,6 +196,9 @@ class EnhancedMetrics(InvocationObserver):
             self._begin_usage(self._usage, before, self._latest)
         if self._first is None:
             self._first = self._latest
+            self._first.take_over(self._early)
+        if not self._settings.one_at_a_time and len(self._running) < self._max_remembered:
+            self._running.add(invocation.request_id)
         time_s = (invocation.invoked_ns or self._now_ns()) // ns_per_s
         if self._start_is_known or self._latest is not self._first:
             self._emit([("invocations", 1.0)], time_s, self._tags(self._latest))
@@ -212,6 +228,9 @@ class EnhancedMetrics(InvocationObserver):
             self._count_init(event.metrics.init_duration_ms, time_s)
         if self._usage is not None:
             self._tell_usage(self._usage, known)
+        self._running.discard(invocation.request_id)
+        if not self._running:
+            self._reported_errors = 0
 
     def on_shutdown(self, event: Shutdown) -> None:
         self._release()
@@ -234,18 +253,28 @@ class EnhancedMetrics(InvocationObserver):
     def _count_status(self, known: _Known, status: str, error_type: str | None, time_s: int) -> None:
         if status == "success":
             return
+        if status == "error" and not self._settings.one_at_a_time and not known.has(_Counted.ERROR):
+            self._match_error(known)
         self._count_error(known, time_s)
         if status == "timeout" and known.first_time(_Counted.TIMEOUT):
             self._emit([("timeouts", 1.0)], time_s, self._tags(known))
         if status == "error" and error_type == "Runtime.OutOfMemory":
             self._count_out_of_memory(known, time_s)
 
-    def _count_error(self, known: _Known | None, time_s: int) -> None:
-        if known is None or known.first_time(_Counted.ERROR):
+    def _match_error(self, known: _Known) -> None:
+        """Take one that a library has reported for this one's."""
+        if self._drain is not None:
+            self._drain()
+        if self._reported_errors:
+            self._reported_errors -= 1
+            known.first_time(_Counted.ERROR)
+
+    def _count_error(self, known: _Known, time_s: int) -> None:
+        if known.first_time(_Counted.ERROR):
             self._emit([("errors", 1.0)], time_s, self._tags(known))
 
-    def _count_out_of_memory(self, known: _Known | None, time_s: int) -> None:
-        if known is None or known.first_time(_Counted.OUT_OF_MEMORY):
+    def _count_out_of_memory(self, known: _Known, time_s: int) -> None:
+        if known.first_time(_Counted.OUT_OF_MEMORY):
             self._emit([("out_of_memory", 1.0)], time_s, self._tags(known))
 
     def _count_post_runtime(self, known: _Known, invocation: Invocation) -> None:
@@ -320,10 +349,10 @@ class EnhancedMetrics(InvocationObserver):
         known.earlier = None
         return self._remember(invocation.request_id, _Known(invocation, known))
 
-    def _find(self, request_id: str | None) -> _Known | None:
-        """The latest run of that id; None: of whichever was the latest of all, if there was any."""
+    def _find(self, request_id: str | None) -> _Known:
+        """The latest run of that id; None: of whichever was the latest of all."""
         if request_id is None:
-            return self._latest
+            return self._latest or self._early
         return self._known.get(request_id) or self._remember(request_id, _Known(None))
 
     def _remember(self, request_id: str, known: _Known) -> _Known:

@@ -9,8 +9,8 @@ Bodies as the Agent sends them: events by their source to `/intake/`, service ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -122,24 +122,25 @@ class EventOutbox:
         self._put(Payload(path=path, content_type="application/json", body=packed, items=items, encoding=encoding))
 
     def _events_body(self, entries: Sequence[Entry[Event]]) -> bytes:
-        by_source: dict[str, list[_Event]] = {}
-        for entry in entries:
-            event = entry.value
-            by_source.setdefault(event.source_type or _source, []).append(
-                _Event(
-                    msg_title=event.title,
-                    msg_text=event.text,
-                    timestamp=event.time_s or 0,
-                    priority=event.priority,
-                    host=event.host,
-                    alert_type=event.alert_type,
-                    tags=self._tags(event.tags),
-                    aggregation_key=event.aggregation_key,
-                    source_type_name=event.source_type,
+        return join_events(
+            [
+                (
+                    event.source_type or _source,
+                    _Event(
+                        msg_title=event.title,
+                        msg_text=event.text,
+                        timestamp=event.time_s or 0,
+                        priority=event.priority,
+                        host=event.host,
+                        alert_type=event.alert_type,
+                        tags=self._tags(event.tags),
+                        aggregation_key=event.aggregation_key,
+                        source_type_name=event.source_type,
+                    ),
                 )
-            )
-        body: dict[str, Any] = {"apiKey": "", "events": by_source, "internalHostname": ""}
-        return _json.encode(body)
+                for event in (entry.value for entry in entries)
+            ]
+        )
 
     def _checks_body(self, entries: Sequence[Entry[ServiceCheck]]) -> bytes:
         return _json.encode(
@@ -158,3 +159,11 @@ class EventOutbox:
 
     def _tags(self, own: Sequence[str]) -> list[str]:
         return sorted({*self._base, *own})
+
+
+def join_events(events: Iterable[tuple[str, object]]) -> bytes:
+    """The body of events that are given with their sources, in JSON already or as what becomes it."""
+    by_source: dict[str, list[object]] = {}
+    for source, event in events:
+        by_source.setdefault(source, []).append(event)
+    return _json.encode({"apiKey": "", "events": by_source, "internalHostname": ""})
