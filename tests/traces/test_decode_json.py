@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -77,6 +79,59 @@ def test_nil_and_repeated_keys_are_as_in_messagepack() -> None:
 def test_broken_text_is_mended() -> None:
     (found,), malformed = read(msgspec.json.encode([[wire_span(service="xxxx")]]).replace(b"xxxx", b"x\xffx\xe2"))
     assert (found.service, malformed) == ("x\ufffdx\ufffd", 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        (r"cut \ud83d", "cut \ufffd"),
+        (r"\uDE00 cut", "\ufffd cut"),
+        (r"\ud83d\ud83d\ude00\uDE00", "\ufffd\N{GRINNING FACE}\ufffd"),
+        (r"\ud83d\\ude00", "\ufffd\\ude00"),
+        (r"\\ud83d\ud83d", "\\ud83d\ufffd"),
+        (r"\\\ud83d\n\u00e9", "\\\ufffd\n\u00e9"),
+        (r"\ud83d\u0041", "\ufffdA"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_mended(written: str, read_as: str) -> None:
+    good = msgspec.json.encode(wire_span(resource="\N{GRINNING FACE}"))
+    bad = msgspec.json.encode(wire_span(resource="xxxx", meta={"xxxx": "a"})).replace(b"xxxx", written.encode())
+    (first, second), malformed = read(b"[[%b],[%b]]" % (good, bad))
+    assert (first.resource, malformed) == ("\N{GRINNING FACE}", 0)
+    assert (second.resource, second.meta) == (read_as, {read_as: "a"})
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from(["\ud83d", "\ude00", "\\", "u", "d83d", "a", "\n"]), max_size=12).map("".join))
+def test_mended_as_a_tolerant_decoder_would(sent: str) -> None:
+    body = json.dumps([[{"trace_id": 1, "span_id": 2, "name": sent}]]).encode()
+    (found,), malformed = read(body)
+    paired = sent.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    assert (found.name, malformed) == (re.sub("[\ud800-\udfff]", "\ufffd", paired), 0)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"9" * 26, b"-" + b"9" * 26, b"9" * 400, b"9" * 5000, b"1.5"])
+def test_unusable_duration_is_zero(number: bytes) -> None:
+    (found,), malformed = read(b'[[{"trace_id":1,"span_id":2,"name":"x","duration":%b}]]' % number)
+    assert (found.name, found.duration, malformed) == ("x", 0, 0)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"9" * 26, b"-" + b"9" * 5000, b"18446744073709551615"])
+def test_start_out_of_range_becomes_the_time_of_arrival(number: bytes) -> None:
+    (found,), malformed = read(b'[[{"trace_id":1,"span_id":2,"name":"x","start":%b}]]' % number)
+    assert (found.name, found.start, malformed) == ("x", 0, 0)
+
+
+def test_large_numbers_beside_others_are_the_nearest_floats() -> None:
+    body = b'[[{"trace_id":18446744073709551615,"span_id":2,"metrics":{"a":1%b,"b":-1%b,"c":2},"name":"\xff"}]]'
+    (found,), malformed = read(body % (b"0" * 26, b"0" * 400))
+    assert (found.metrics, malformed) == ({"a": 1e26, "b": -math.inf, "c": 2.0}, 0)
+    assert (found.trace_id, found.name) == (2**64 - 1, "\ufffd")
+
+
+@pytest.mark.parametrize("number", [b"18446744073709551616", b"9" * 400, b"1e999"])
+def test_id_out_of_range_costs_its_span(number: bytes) -> None:
+    assert read(b'[[{"trace_id":1,"span_id":%b}]]' % number) == ([], 1)
 
 
 @settings(max_examples=50)

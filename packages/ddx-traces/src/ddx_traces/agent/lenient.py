@@ -86,8 +86,9 @@ def _read_fields(raw: Raw) -> _Fields:
 
 
 def start(value: Any) -> int:
-    number = whole(value, -(2**63), 2**64 - 1)
-    return number if number <= max_int64 else 0
+    if isinstance(value, (int, float)) and not -(2**63) <= value <= max_int64:
+        return 0
+    return whole(value, -(2**63), max_int64)
 
 
 def duration(value: Any) -> int:
