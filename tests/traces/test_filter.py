@@ -10,7 +10,16 @@ from ddx_traces.process import OwnCalls
 
 from .support import span
 
-own_calls = OwnCalls(["http://127.0.0.1:9001", "http://127.0.0.1:8124", "http://127.0.0.1:8125"])
+own_calls = OwnCalls(
+    [
+        "http://127.0.0.1:9001",
+        "http://127.0.0.1:8124",
+        "http://127.0.0.1:8125",
+        "http://127.0.0.1:81",
+        "http://127.0.0.1:812",
+        "http://[::1]:8125",
+    ]
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +28,10 @@ own_calls = OwnCalls(["http://127.0.0.1:9001", "http://127.0.0.1:8124", "http://
         {"meta": {"http.url": "http://127.0.0.1:9001/2018-06-01/runtime/invocation/next"}},
         {"meta": {"http.url": "http://127.0.0.1:8124/lambda/hello"}},
         {"meta": {"http.url": "http://127.0.0.1:8125"}},
+        {"meta": {"http.url": "http://127.0.0.1:8124?a=b"}},
+        {"meta": {"http.url": "http://127.0.0.1:8124#a"}},
+        {"meta": {"http.url": "http://127.0.0.1:812/"}},
+        {"meta": {"tcp.remote.host": "::1", "tcp.remote.port": "8125"}},
         {"meta": {"tcp.remote.host": "127.0.0.1", "tcp.remote.port": "8124"}},
         {"meta": {"dns.address": "0.0.0.0"}},
         {"meta": {"dns.address": "127.0.0.1"}},
@@ -39,6 +52,10 @@ def test_own_calls_are_known(fields: dict[str, Any]) -> None:
         {},
         {"meta": {"http.url": "http://127.0.0.1:3000/"}},
         {"meta": {"http.url": "https://127.0.0.1:9001/"}},
+        {"meta": {"http.url": "http://127.0.0.1:81249/orders"}},
+        {"meta": {"http.url": "http://127.0.0.1:8124.example/orders"}},
+        {"meta": {"http.url": "http://127.0.0.1:8124@example.com/"}},
+        {"meta": {"tcp.remote.host": "127.0.0.1", "tcp.remote.port": "81249"}},
         {"meta": {"http.url": "http://example.com/?next=http://127.0.0.1:9001"}},
         {"meta": {"tcp.remote.host": "127.0.0.1"}},
         {"meta": {"tcp.remote.port": "8124"}},

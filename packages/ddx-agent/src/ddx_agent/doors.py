@@ -99,8 +99,23 @@ def own_addresses(boot: Boot) -> tuple[str, ...]:
         sock = boot.sockets.get(purpose)
         if sock is not None:
             host, port = sock.getsockname()[:2]
-            found.append(f"{host}:{port}")
+            found += (f"{name}:{port}" for name in _names_of(host))
     return tuple(found)
+
+
+def _names_of(host: str) -> tuple[str, ...]:
+    """The hosts in URLs under which libraries reach a socket bound to `host`."""
+    match host:
+        case "127.0.0.1":
+            return (host, "localhost")
+        case "0.0.0.0":  # noqa: S104 (compared, not bound)
+            return (host, "127.0.0.1", "localhost")
+        case "::1":
+            return ("[::1]", "localhost")
+        case "::":
+            return ("[::]", "0.0.0.0", "[::1]", "127.0.0.1", "localhost")  # noqa: S104
+        case _:
+            return (f"[{host}]" if ":" in host else host,)
 
 
 def _tell(boot: Boot, variable: str, path: str, error: Exception) -> None:
