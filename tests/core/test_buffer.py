@@ -69,6 +69,19 @@ def test_an_entry_that_can_never_fit_costs_nobody_else_a_place() -> None:
     assert account.snapshot().closes
 
 
+def test_an_owner_may_put_an_entry_beyond_the_bound_which_holds_for_all_that_follow() -> None:
+    buffer, account = buffer_of(3)
+    fill(buffer, account, "a")
+    account.accept(1, 100)
+    buffer.put_beyond("x", size=100)
+    assert (content(buffer), buffer.statistics().bytes) == ("ax", 101)
+    assert not buffer.has_room()
+    fill(buffer, account, "b")
+    assert content(buffer) == "b"
+    assert account.dropped("buffer_full") == Amount(2, 101)
+    assert account.snapshot().closes
+
+
 def test_what_leases_leave_no_room_for_is_dropped_itself() -> None:
     buffer, account = buffer_of(3)
     fill(buffer, account, "abc")

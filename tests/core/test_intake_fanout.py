@@ -156,6 +156,32 @@ async def test_a_full_queue_drops_its_oldest_and_counts_them(nursery: trio.Nurse
     await signal.client.aclose()
 
 
+async def test_a_payload_larger_than_its_queue_is_taken_while_there_is_room_for_another(nursery: trio.Nursery) -> None:
+    intake = ScriptedIntake([503, 503])
+    await start(nursery, intake)
+    signal = Signal(intake, max_bytes=10)
+    signal.put(b"small", b"far too large for it")
+    assert not signal.fanout.has_room()
+    assert await signal.flush()
+    assert not signal.account.snapshot().dropped
+    signal.put(b"another one too large")
+    assert signal.account.dropped("queue_full") == Amount(1, 21)
+    assert await signal.flush()
+    assert (signal.delivered(), signal.held()) == ([2], [0])
+    await signal.client.aclose()
+
+
+async def test_a_payload_larger_than_its_queue_is_the_first_to_go_when_more_comes(nursery: trio.Nursery) -> None:
+    intake = ScriptedIntake()
+    await start(nursery, intake)
+    signal = Signal(intake, max_bytes=10)
+    signal.put(b"far too large for it", b"ordinary")
+    assert signal.account.dropped("queue_full") == Amount(1, 20)
+    assert await signal.flush()
+    assert intake.bodies == [b"ordinary"]
+    await signal.client.aclose()
+
+
 async def test_what_fails_is_kept_and_goes_out_with_the_next_flush(nursery: trio.Nursery) -> None:
     intake = ScriptedIntake([503, 503])
     await start(nursery, intake)

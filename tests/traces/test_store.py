@@ -202,6 +202,14 @@ def test_span_that_no_payload_can_take_is_dropped_by_itself(monkeypatch: pytest.
     assert [each["spanID"] for each in spans_in(bench.pack_all()[0])] == [1]
 
 
+def test_span_larger_than_the_outbox_does_not_get_lost() -> None:
+    bench = Bench(outbox_bytes=10_000)
+    bench.add(span(span_id=1, meta_struct={"noise": bytes(20_000)}))
+    bench.add(span(span_id=2))
+    sent = [each["spanID"] for payload in bench.pack_all() for each in spans_in(payload)]
+    assert (sent, bench.dropped()) == ([1, 2], {})
+
+
 def test_requests_are_turned_away_only_when_nothing_more_can_be_packed() -> None:
     bench = Bench(TracesSettings(max_buffer_bytes=5000, max_payload_bytes=2000), outbox_bytes=10_000)
     trace = 0

@@ -89,6 +89,12 @@ class BoundedBuffer(Generic[T]):
         self._items += items
         return True
 
+    def put_beyond(self, value: T, *, size: int, items: int = 1) -> None:
+        """Append, whatever the bound says: by how much it may be exceeded is the caller's to say."""
+        self._entries.append(Entry(value, size, items))
+        self._bytes += size
+        self._items += items
+
     def lift_limit(self) -> None:
         """Refuse and drop nothing from here on: for an end, when what still comes is bounded elsewhere."""
         self._max_bytes = sys.maxsize

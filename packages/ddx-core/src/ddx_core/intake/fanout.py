@@ -76,6 +76,9 @@ class Lane(msgspec.Struct, frozen=True):
 class EndpointQueue:
     """What waits for one endpoint, at most `max_bytes` of compressed bodies; beyond that the oldest are dropped and counted.
 
+    A payload that is larger than that could never come in. It is taken while there is room for an ordinary one, so there is
+    one such payload at a time, and no more beyond the bound than that.
+
     With a `lane` it is only for the payloads of that one.
     """
 
@@ -109,7 +112,7 @@ class EndpointQueue:
         return self._lane is None or payload.path in self._lane.paths
 
     def put(self, payload: Payload, *, uncertain: bool = False) -> None:
-        self._queue.put(_Queued(payload, uncertain=uncertain), size=payload.size, items=payload.items)
+        self._enqueue(_Queued(payload, uncertain=uncertain))
 
     @property
     def is_empty(self) -> bool:
@@ -132,6 +135,13 @@ class EndpointQueue:
         """Whether a payload of ordinary size still fits without dropping another."""
         statistics = self._queue.statistics()
         return statistics.bytes + statistics.leased_bytes <= statistics.max_bytes // 2
+
+    def _enqueue(self, queued: _Queued) -> None:
+        size, items = queued.payload.size, queued.payload.items
+        if size > self._queue.statistics().max_bytes and self.has_room():
+            self._queue.put_beyond(queued, size=size, items=items)
+        else:
+            self._queue.put(queued, size=size, items=items)
 
     async def flush(self, *, wait_for_open_breaker: bool, last_chance: bool = False) -> None:
         """Send what is queued until the queue is empty or the endpoint is in trouble.
@@ -218,7 +228,7 @@ class EndpointQueue:
             for part in parts:
                 again = _Queued(part, uncertain=sent.repeated)
                 again.is_repeat_counted = queued.is_repeat_counted
-                self._queue.put(again, size=part.size, items=part.items)
+                self._enqueue(again)
             results.append(True)
         except Unavailable as trouble:
             self._trouble = str(trouble)

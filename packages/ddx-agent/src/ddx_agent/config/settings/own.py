@@ -13,7 +13,8 @@ class Own(Section):
 
     queue_bytes: int = setting(
         "DDX_QUEUE_BYTES", default=8 * MiB, parser=parse.whole_number(65536, 1 << 31),
-        about="Most bytes of compressed payloads that wait for one endpoint of one signal; beyond it the oldest are dropped.",
+        about="Most bytes of compressed payloads that wait for one endpoint of one signal; beyond it the oldest are dropped. "
+        "One larger payload is taken while at most half of it is in use.",
     )  # fmt: skip
     spool_dir: str = setting(
         "DDX_SPOOL_DIR", default="/tmp/ddx-spool", parser=parse.text,  # noqa: S108
