@@ -232,22 +232,22 @@ def test_no_spans_make_no_chunk() -> None:
     assert chunks_of(TracerPayload(), []) == []
 
 
-def test_headers_tell_of_the_first_tracer_that_says_something_and_of_what_all_dropped() -> None:
+node = Tracer(
+    language="nodejs",
+    language_version="v20",
+    interpreter="v8",
+    interpreter_vendor="g",
+    version="5",
+    container_id="c",
+    computed_top_level=True,
+    computed_stats=True,
+)
+
+
+def test_headers_describe_the_first_tracer_that_names_its_language_and_tell_what_all_dropped() -> None:
     payloads = [
-        TracerPayload(dropped_p0_traces=1, dropped_p0_spans=4),
-        TracerPayload(
-            tracer=Tracer(
-                language="nodejs",
-                language_version="v20",
-                interpreter="v8",
-                interpreter_vendor="g",
-                version="5",
-                container_id="c",
-                computed_top_level=True,
-                computed_stats=True,
-            ),
-            dropped_p0_traces=2,
-        ),
+        TracerPayload(tracer=Tracer(container_id="d"), dropped_p0_traces=1, dropped_p0_spans=4),
+        TracerPayload(tracer=node, dropped_p0_traces=2),
         TracerPayload(tracer=Tracer(language="python")),
     ]
     assert dict(request_headers(payloads)) == {
@@ -257,12 +257,26 @@ def test_headers_tell_of_the_first_tracer_that_says_something_and_of_what_all_dr
         "Datadog-Meta-Lang-Interpreter-Vendor": "g",
         "Datadog-Meta-Tracer-Version": "5",
         "Datadog-Container-Id": "c",
-        "Datadog-Client-Computed-Stats": "true",
-        "Datadog-Client-Computed-Top-Level": "true",
         "Datadog-Client-Dropped-P0-Traces": "3",
         "Datadog-Client-Dropped-P0-Spans": "4",
         "Datadog-Send-Real-Http-Status": "1",
     }
+
+
+def test_headers_never_describe_a_tracer_by_what_another_says() -> None:
+    payloads = [TracerPayload(tracer=Tracer(language="python")), TracerPayload(tracer=node)]
+    assert dict(request_headers(payloads)) == {"Datadog-Meta-Lang": "python", "Datadog-Send-Real-Http-Status": "1"}
+
+
+def test_headers_tell_what_tracers_computed_when_all_did() -> None:
+    top_level_alone = TracerPayload(tracer=Tracer(language="go", computed_top_level=True))
+    both = TracerPayload(tracer=node)
+    for payloads, expected in (
+        ([both, both], {"Datadog-Client-Computed-Stats", "Datadog-Client-Computed-Top-Level"}),
+        ([both, top_level_alone], {"Datadog-Client-Computed-Top-Level"}),
+        ([both, TracerPayload()], set[str]()),
+    ):
+        assert {name for name, _ in request_headers(payloads) if "Computed" in name} == expected
 
 
 def test_headers_without_a_value_are_left_out() -> None:

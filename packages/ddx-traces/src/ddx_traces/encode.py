@@ -107,15 +107,20 @@ def encode_agent_payload(chunks: Sequence[EncodedChunk], defaults: PayloadDefaul
 
 
 def request_headers(payloads: Sequence[TracerPayload]) -> tuple[tuple[str, str], ...]:
-    """What the intake is told of the tracers whose chunks a request carries: of each header the first value there is."""
+    """What the intake is told of the tracers whose chunks a request carries.
+
+    One tracer is described, the first that names its language; what several say would fit none of them. What it has done
+    itself is told only when that holds for all.
+    """
     tracers = [payload.tracer for payload in payloads]
+    described = next((tracer for tracer in tracers if tracer.language), tracers[0])
     headers = (
-        ("Datadog-Meta-Lang", _first(tracer.language for tracer in tracers)),
-        ("Datadog-Meta-Lang-Version", _first(tracer.language_version for tracer in tracers)),
-        ("Datadog-Meta-Lang-Interpreter", _first(tracer.interpreter for tracer in tracers)),
-        ("Datadog-Meta-Lang-Interpreter-Vendor", _first(tracer.interpreter_vendor for tracer in tracers)),
-        ("Datadog-Meta-Tracer-Version", _first(tracer.version for tracer in tracers)),
-        ("Datadog-Container-Id", _first(tracer.container_id for tracer in tracers)),
+        ("Datadog-Meta-Lang", described.language),
+        ("Datadog-Meta-Lang-Version", described.language_version),
+        ("Datadog-Meta-Lang-Interpreter", described.interpreter),
+        ("Datadog-Meta-Lang-Interpreter-Vendor", described.interpreter_vendor),
+        ("Datadog-Meta-Tracer-Version", described.version),
+        ("Datadog-Container-Id", described.container_id),
         ("Datadog-Client-Computed-Stats", _true(tracer.computed_stats for tracer in tracers)),
         ("Datadog-Client-Computed-Top-Level", _true(tracer.computed_top_level for tracer in tracers)),
         ("Datadog-Client-Dropped-P0-Traces", _sum(payload.dropped_p0_traces for payload in payloads)),
@@ -125,12 +130,8 @@ def request_headers(payloads: Sequence[TracerPayload]) -> tuple[tuple[str, str],
     return tuple((name, value) for name, value in headers if value)
 
 
-def _first(values: Iterable[str]) -> str:
-    return next((value for value in values if value), "")
-
-
 def _true(values: Iterable[bool]) -> str:
-    return "true" if any(values) else ""
+    return "true" if all(values) else ""
 
 
 def _sum(values: Iterable[int]) -> str:
