@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,13 @@ def free_port() -> int:
         return bound.getsockname()[1]
 
 
+def status_of_a_bad_body(port: int) -> int:
+    """Asked once the server is there, with a body that is no MessagePack."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("PUT", "/v0.4/traces", b"\xc1")
+        return connection.getresponse().status
+
+
 async def test_collector_prints_a_real_tracers_trace_as_a_tree(capsys: pytest.CaptureFixture[str]) -> None:
     names = example(0)
     assert names["lines"] <= 15
@@ -56,6 +65,7 @@ async def test_collector_prints_a_real_tracers_trace_as_a_tree(capsys: pytest.Ca
         nursery.start_soon(names["main"], port)
         with trio.fail_after(60):
             await trio.run_process([sys.executable, "-c", program], env=environment(port), capture_stderr=True)
+            assert await trio.to_thread.run_sync(status_of_a_bad_body, port) == 400
         nursery.cancel_scope.cancel()
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("shop: web.request 'GET /', ")
@@ -70,6 +80,7 @@ def test_agents_steps_serve_an_asyncio_program(capsys: pytest.CaptureFixture[str
         serving = asyncio.create_task(names["main"](port))
         child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment(port))
         await asyncio.wait_for(child.wait(), 60)
+        assert await asyncio.to_thread(status_of_a_bad_body, port) == 400
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
 

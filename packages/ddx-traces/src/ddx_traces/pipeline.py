@@ -22,7 +22,7 @@ from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 
-from .agent import TraceRoutes
+from .agent.routes import TraceRoutes
 from .observer import ChunkObserver
 from .proxy import ProxiedIntakes
 from .settings import TracesSettings
