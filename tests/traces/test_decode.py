@@ -221,8 +221,10 @@ def test_very_long_trace_comes_in_parts(
     monkeypatch.setattr(wire, "max_part_bytes", 1000)
     parts = list(decode(encode(wire_trace(1, 50), wire_trace(2, 2))))
     assert sum(len(part.read.spans) for part in parts) == 52
-    assert [part.continues for part in parts].count(False) == 2
-    assert not parts[-1].continues
+    *long, last = [part for part in parts if part.size]
+    assert last.outline is None
+    assert len({id(part.outline) for part in long}) == 1
+    assert long[0].outline is not None
     assert all(part.size <= 1000 for part in parts)
 
 
@@ -235,7 +237,8 @@ def test_span_that_no_payload_could_take_is_not_even_decoded(
     huge = wire_span(span_id=3, metrics={f"metric {number}": 0.5 for number in range(100)})
     parts = list(decode(encode([wire_span(span_id=1), huge, wire_span(span_id=2)])))
     assert [span.span_id for part in parts for span in part.read.spans] == [1, 2]
-    assert [(part.too_large, part.continues) for part in parts if part.too_large] == [(1, True)]
+    (left_out,) = [part for part in parts if part.too_large]
+    assert (left_out.too_large, left_out.read.malformed, left_out.outline) == (1, 0, parts[-1].outline)
 
 
 # --- v0.4 --------------------------------------------------------------------------------------------------------------

@@ -53,6 +53,13 @@ match sys.argv[1]:
     case "v0.4 span":
         decode = decode_v04
         body = b"\\x91" + array(5) + 5 * (b"\\x83" + ids + pack("metrics") + filled)
+    case "v0.4 long trace":
+        decode, body, number = decode_v04, bytearray(b"\\x91" + array(0)), 0
+        while len(body) < size:
+            number += 1
+            fields = {"trace_id": 1, "span_id": number, "parent_id": number ^ 1, "service": "web"}
+            body += pack({**fields, "name": "request", "meta": {"text": "x" * 60}})
+        body[1:6] = array(number)
     case "v0.5 dictionary":
         decode, body = decode_v05, b"\\x92" + array(size) + b"\\xa0" * size + b"\\x90"
     case "v0.7 chunks":
@@ -84,6 +91,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
             for form in ("v0.4 span", "v1.0 span")
             for filled in ("empty arrays", "short strings", "numbers by name")
         ),
+        ["v0.4 long trace"],
         ["v0.5 dictionary"],
         ["v0.7 chunks"],
         ["json"],

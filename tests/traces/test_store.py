@@ -17,7 +17,7 @@ from ddx_traces.agent import decode_v04
 from ddx_traces.observer import ChunkObserver
 from ddx_traces.rules import FilterSettings, ReplaceRule, TagRule
 from ddx_traces.settings import TracesSettings
-from ddx_traces.span import Span, Tracer, TracerPayload, priority_unset
+from ddx_traces.span import Span, Tracer, TracerPayload
 from ddx_traces.stats import StatsStore, decode_client_stats
 from ddx_traces.store import TraceStore
 
@@ -52,10 +52,9 @@ class Bench:
             on_full_payload=self._count,
         )
 
-    def add(self, *spans: Span, payload: TracerPayload | None = None, **fields: Any) -> int:
-        priority = self.store.add(list(spans), payload or TracerPayload(), **fields)
+    def add(self, *spans: Span, payload: TracerPayload | None = None, **fields: Any) -> None:
+        self.store.add(list(spans), payload or TracerPayload(), **fields)
         self.check()
-        return priority
 
     def pack_all(self) -> list[Payload]:
         while len(self.store):
@@ -124,7 +123,7 @@ def test_every_drop_has_its_reason() -> None:
 
 def test_nothing_is_nothing() -> None:
     bench = Bench()
-    assert bench.add() == priority_unset
+    bench.add()
     assert bench.account.snapshot().accepted.items == 0
 
 
@@ -181,17 +180,6 @@ def test_payloads_stay_below_their_limit() -> None:
     assert all(payload.size <= 10_000 for payload in payloads)
     assert sum(payload.items for payload in payloads) == 49 * 39
     assert bench.full_payloads > 0
-
-
-def test_rest_of_a_trace_in_parts_has_the_priority_of_what_came_before() -> None:
-    bench = Bench()
-    priority = bench.add(span(span_id=1, metrics={"_sampling_priority_v1": 2}))
-    assert priority == 2
-    assert bench.add(span(span_id=2, parent_id=1), priority=priority) == 2
-    assert bench.add(priority=priority) == 2
-    (payload,) = bench.pack_all()
-    (tracer_payload,) = read_agent_payload(body_of(payload))["tracerPayloads"]
-    assert [chunk["priority"] for chunk in tracer_payload["chunks"]] == [2, 2]
 
 
 def test_span_that_no_payload_can_take_is_dropped_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,12 +25,13 @@ from .process import (
     Processor,
     SeenSpans,
     SpanTags,
+    TraceOutline,
     choose_base_service,
 )
 from .rules import Replacer, TraceFilter
 from .sampling import keep_sampled
 from .settings import TracesSettings
-from .span import Span, TraceChunk, TracerPayload, priority_unset
+from .span import Span, TraceChunk, TracerPayload
 from .span_encoder import SpanEncoder
 from .split import split_traces
 from .wire import max_span_bytes
@@ -133,19 +134,19 @@ class TraceStore:
         size: int = 0,
         malformed: int = 0,
         too_large: int = 0,
-        priority: int = priority_unset,
+        outline: TraceOutline | None = None,
         tags: dict[str, str] | None = None,
         was_dropped: bool = False,
-    ) -> int:
+    ) -> None:
         """Take in the spans of one trace; they are the store's from here on.
 
         `size` is what they took on their way here; `malformed` and `too_large` are how many more there were that could
         not be decoded, or were not for their size.
-        `priority` is for the rest of a trace that comes in parts: what the part before returned. `tags` are of all of them.
+        `outline` is of the whole of a trace that comes in parts. `tags` are of all of them.
         """
         count = len(spans) + malformed + too_large
         if not count:
-            return priority
+            return
         self._account.accept(count, size)
         unsettled = _Unsettled(self._account, count, size // count)
         try:
@@ -159,13 +160,12 @@ class TraceStore:
                 before = len(fresh)
                 fresh = observer.on_chunk(fresh, payload)
                 unsettled.count -= before - len(fresh)
-            processed = self._processor.process(fresh, payload, self._tags, priority=priority)
+            processed = self._processor.process(fresh, payload, self._tags, outline=outline)
             unsettled.drop("filtered", processed.filtered)
             unsettled.drop("rejected", processed.rejected)
             if tags:
                 tags = self.replace_tags(tags)
             for chunk in processed.chunks:
-                priority = chunk.priority
                 chunk.was_dropped = was_dropped
                 if tags:
                     chunk.tags = tags
@@ -178,7 +178,6 @@ class TraceStore:
             # A defect, of an observer perhaps: what was under way is lost, and the account says so.
             unsettled.drop("failed", unsettled.count)
             raise
-        return priority
 
     def replace_tags(self, tags: dict[str, str]) -> dict[str, str]:
         """The user's rules applied to what a request says of all its spans."""

@@ -8,13 +8,14 @@ only MalformedInput is raised.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ddx_core.errors import MalformedInput
 
+from .process import Outliner, TraceOutline
 from .scan import has_more_tokens
 from .span import Span
 
@@ -42,6 +43,9 @@ _trailing: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 
 T = TypeVar("T")
 
+Cut = tuple[list[msgspec.Raw], int]
+"""Some spans of a trace, still encoded, and their size in bytes."""
+
 
 class ReadSpans(msgspec.Struct, frozen=True, gc=False):
     """`malformed` counts the spans that could not be decoded."""
@@ -65,18 +69,24 @@ class PayloadFields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TracePart(msgspec.Struct, frozen=True, gc=False):
-    """The spans of one trace, or of a part of it when it is very long (`continues` is set from the second part on).
+    """The spans of one trace, or of a part of it when it is very long: then each part has the same `outline` of the whole.
 
     `size` is their encoded size in bytes. `too_large` counts spans above `max_span_bytes`, which were not decoded.
-    `tags` are the chunk's own, and `was_dropped` tells that its tracer had left it out by sampling.
+    `tags` are the chunk's own, and `was_dropped` tells that its tracer had left it out by sampling. A part of nothing stands
+    for `looked_at` bytes of a long trace that were read for its outline: a moment for others to have their turn.
     """
 
     read: ReadSpans
     size: int
     too_large: int = 0
-    continues: bool = False
+    outline: TraceOutline | None = None
+    looked_at: int = 0
     tags: dict[str, str] = {}
     was_dropped: bool = False
+
+
+ReadPart = Callable[[list[msgspec.Raw], int], TracePart]
+"""What decodes one `Cut`."""
 
 
 class Traces:
@@ -176,34 +186,77 @@ def _read_traces(traces: list[msgspec.Raw], read: Callable[[list[msgspec.Raw]], 
 
 def read_trace(trace: msgspec.Raw, read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Iterator[TracePart]:
     """The parts of one array of spans that is known to be one."""
-    for index, (elements, size) in enumerate(cut_trace(trace)):
-        if size > max_span_bytes and len(elements) == 1:
-            yield TracePart(ReadSpans([]), size, too_large=1, continues=index > 0)
-            continue
-        sound = elements if size <= large_span_bytes else [each for each in elements if not is_dense(each)]
-        found = read(sound)
-        if len(sound) < len(elements):
-            found = ReadSpans(found.spans, found.malformed + len(elements) - len(sound))
-        yield TracePart(found, size, continues=index > 0)
+    parts = cut_trace(trace)
+    if len(parts) == 1:
+        yield _read_part(*parts[0], read)
+    else:
+        yield from read_cut(parts, lambda elements, size: _read_part(elements, size, read))
 
 
-def cut_trace(trace: msgspec.Raw) -> Iterator[tuple[list[msgspec.Raw], int]]:
-    """Runs of spans of at most `max_part_bytes` together, and their size; a span that is larger is alone."""
+def _read_part(elements: list[msgspec.Raw], size: int, read: Callable[[list[msgspec.Raw]], ReadSpans]) -> TracePart:
+    if size > max_span_bytes and len(elements) == 1:
+        return TracePart(ReadSpans([]), size, too_large=1)
+    sound = elements if size <= large_span_bytes else [each for each in elements if not is_dense(each)]
+    found = read(sound)
+    if len(sound) < len(elements):
+        found = ReadSpans(found.spans, found.malformed + len(elements) - len(sound))
+    return TracePart(found, size)
+
+
+def cut_trace(trace: msgspec.Raw) -> list[Cut]:
+    """As `cut`, of an array of spans that is known to be one."""
     elements = _elements.decode(trace)
     size = len(memoryview(trace))
-    if size <= max_part_bytes:
-        yield elements, size
-        return
+    return [(elements, size)] if size <= max_part_bytes else cut(elements)
+
+
+def cut(elements: list[msgspec.Raw]) -> list[Cut]:
+    """Runs of spans of at most `max_part_bytes` together, and their size; a span that is larger is alone."""
+    parts: list[Cut] = []
     part: list[msgspec.Raw] = []
     size = 0
     for element in elements:
         length = len(memoryview(element))
         if part and size + length > max_part_bytes:
-            yield part, size
+            parts.append((part, size))
             part, size = [], 0
         part.append(element)
         size += length
-    yield part, size
+    parts.append((part, size))
+    return parts
+
+
+def read_cut(parts: list[Cut], read: ReadPart) -> Iterator[TracePart]:
+    """The parts of a trace; when they are several, each is read twice, since all of them decide for each."""
+    outline = None
+    if len(parts) > 1:
+        outline = yield from look_ahead(parts, lambda: read)
+    for elements, size in parts:
+        yield with_outline(read(elements, size), outline)
+
+
+def look_ahead(parts: list[Cut], begin: Callable[[], ReadPart]) -> Generator[TracePart, None, TraceOutline | None]:
+    """Read all parts for their outline, which is returned; what is given out is empty. `begin` is called for each reading.
+
+    A second one, as far as the root, takes place when no span is without a parent: which one is the root is known only when
+    all were seen, and to keep all that may be it would take too much memory.
+    """
+    outliner = Outliner()
+    read = begin()
+    for elements, size in parts:
+        outliner.look(read(elements, size).read.spans)
+        yield TracePart(ReadSpans([]), 0, looked_at=size)
+    read = begin()
+    for elements, size in parts:
+        if outliner.has_root:
+            break
+        outliner.take_root(read(elements, size).read.spans)
+        yield TracePart(ReadSpans([]), 0, looked_at=size)
+    return outliner.finish()
+
+
+def with_outline(part: TracePart, outline: TraceOutline | None) -> TracePart:
+    return part if outline is None else msgspec.structs.replace(part, outline=outline)
 
 
 def is_dense(span: msgspec.Raw) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import msgspec
 
 from ..process.context import find_root, origin_key, priority_key
-from ..span import priority_unset
+from ..span import Span, priority_unset
 from ..wire import TracePart
 
 upper_id_key = "_dd.p.tid"
 decision_key = "_dd.p.dm"
 
 
-class ChunkFields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ChunkFields(msgspec.Struct, kw_only=True, gc=False):
     """`upper_id`: the upper 64 bits of the trace id; `mechanism`: who decided on sampling; `common…`: of the whole request."""
 
     priority: int = priority_unset
@@ -41,7 +41,26 @@ def tell(part: TracePart, chunk: ChunkFields) -> TracePart:
     spans = part.read.spans
     if not spans:
         return part
-    root = find_root(spans)
+    for root in _roots(part):
+        _tell_root(root, chunk)
+    if chunk.origin:
+        for span in spans:
+            span.meta.setdefault(origin_key, chunk.origin)
+    tags = as_texts(chunk.tags, chunk.numbers)
+    if not tags and not chunk.was_dropped:
+        return part
+    return msgspec.structs.replace(part, tags=tags, was_dropped=chunk.was_dropped)
+
+
+def _roots(part: TracePart) -> list[Span]:
+    """The root, if it is in this part; the outline of a trace in parts has its own, which is told the same."""
+    if part.outline is None:
+        return [find_root(part.read.spans)]
+    root = part.outline.find_root(part.read.spans)
+    return [part.outline.root] if root is None else [part.outline.root, root]
+
+
+def _tell_root(root: Span, chunk: ChunkFields) -> None:
     for key, text in (chunk.common | chunk.tags).items():
         root.meta.setdefault(key, text)
     for key, number in (chunk.common_numbers | chunk.numbers).items():
@@ -49,13 +68,8 @@ def tell(part: TracePart, chunk: ChunkFields) -> TracePart:
     if chunk.priority != priority_unset:
         root.metrics[priority_key] = float(chunk.priority)
     if chunk.origin:
-        for span in spans:
-            span.meta.setdefault(origin_key, chunk.origin)
+        root.meta.setdefault(origin_key, chunk.origin)
     if chunk.upper_id:
         root.meta.setdefault(upper_id_key, f"{chunk.upper_id:016x}")
     if chunk.mechanism is not None:
         root.meta.setdefault(decision_key, f"-{chunk.mechanism}")
-    tags = as_texts(chunk.tags, chunk.numbers)
-    if not tags and not chunk.was_dropped:
-        return part
-    return msgspec.structs.replace(part, tags=tags, was_dropped=chunk.was_dropped)

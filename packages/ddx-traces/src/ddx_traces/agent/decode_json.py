@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from ddx_core.errors import MalformedInput
 
-from ..wire import ReadSpans, TracePart, Traces, describe, free_elements, is_dense, max_part_bytes, undecodable
+from ..wire import TracePart, Traces, cut, describe, free_elements, is_dense, read_cut, undecodable
 from .body import BodyTooLarge
 from .decode_v04 import read_spans
 
@@ -60,16 +60,11 @@ def decode_json(body: bytes) -> Traces:
 
 def _read(traces: list[list[Raw]]) -> Iterator[TracePart]:
     for trace in traces:
-        part: list[Raw] = []
-        size = 0
-        continues = False
-        for element in trace:
-            size += len(memoryview(element))
-            part.append(_transcoded(element))
-            if size >= max_part_bytes:
-                yield TracePart(read_spans(part), size, continues=continues)
-                part, size, continues = [], 0, True
-        yield TracePart(read_spans(part) if part else ReadSpans([]), size, continues=continues)
+        yield from read_cut(cut(trace), _read_part)
+
+
+def _read_part(elements: list[Raw], size: int) -> TracePart:
+    return TracePart(read_spans([_transcoded(each) for each in elements]), size)
 
 
 def _without_lone_surrogates(body: bytes) -> bytes:

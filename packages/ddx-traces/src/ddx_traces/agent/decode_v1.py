@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from ..span import Span, priority_unset
 from ..wire import (
     OpenedPayload,
     PayloadFields,
+    ReadPart,
     ReadSpans,
     TracePart,
     Traces,
@@ -32,9 +34,11 @@ from ..wire import (
     decode_leading,
     describe,
     is_dense,
+    look_ahead,
     max_span_bytes,
     open_array,
     undecodable,
+    with_outline,
 )
 from .chunk import ChunkFields, as_texts, tell
 from .numbers import whole
@@ -73,10 +77,11 @@ _no_attributes: Final[tuple[dict[str, str], dict[str, float]]] = ({}, {})
 
 
 class _Chunk(msgspec.Struct, frozen=True, gc=False):
-    """`entries` are in the order of the bytes; the trace id is known."""
+    """The fields `before` its spans and `behind` them are in the order of the bytes; the trace id is known."""
 
-    entries: list[tuple[int, Raw]]
+    before: list[tuple[int, Raw]]
     spans: Raw
+    behind: list[tuple[int, Raw]]
     trace_id: bytes
 
 
@@ -112,7 +117,9 @@ def _open_chunk(raw: Raw) -> _Chunk:
     trace_id = _decode(_bytes, entries.get(_trace_id, Raw(b"\xc4\x00")), "a chunk's trace id")
     if len(trace_id) != 16:
         raise MalformedInput(f"a chunk: a trace id has 16 bytes, not {len(trace_id)}")
-    return _Chunk(list(entries.items()), entries.get(_spans, _no_spans), trace_id)
+    listed = list(entries.items())
+    place = list(entries).index(_spans) if _spans in entries else len(listed)
+    return _Chunk(listed[:place], entries.get(_spans, _no_spans), listed[place + 1 :], trace_id)
 
 
 def _open_map(raw: Raw | bytes, what: str) -> dict[int, Raw]:
@@ -136,55 +143,55 @@ def _read(
 def _read_chunk(
     chunk: _Chunk, strings: Strings, common: tuple[dict[str, str], dict[str, float]]
 ) -> Iterator[TracePart]:
-    """Its spans are given out once the whole chunk has been read, or the fields behind them would come too late.
-
-    But for a chunk of more than one part: what stands behind its spans is known to its last part alone.
-    """
+    """Its spans are given out once the whole chunk has been read, or the fields behind them would come too late."""
+    fields = ChunkFields(upper_id=int.from_bytes(chunk.trace_id[:8], "big"), common=common[0], common_numbers=common[1])
     trace_id = int.from_bytes(chunk.trace_id[8:], "big")
-    origin, (tags, numbers) = "", _no_attributes
-    priority, mechanism, was_dropped = priority_unset, None, False
+    for key, raw in chunk.before:
+        _read_field(key, raw, strings, fields)
+    parts = cut_trace(chunk.spans)
+    outline = None
+    if len(parts) > 1:
+        copies: list[Strings] = []
+
+        def begin() -> ReadPart:
+            copies.append(strings.copy())
+            return partial(_read_part, strings=copies[-1], trace_id=trace_id)
+
+        outline = yield from look_ahead(parts, begin)
+        for key, raw in chunk.behind:
+            _read_field(key, raw, copies[0], fields)
+        copies.clear()
     waiting: TracePart | None = None
-
-    def fields() -> ChunkFields:
-        return ChunkFields(
-            priority=priority,
-            origin=origin,
-            upper_id=int.from_bytes(chunk.trace_id[:8], "big"),
-            mechanism=mechanism,
-            tags=tags,
-            numbers=numbers,
-            common=common[0],
-            common_numbers=common[1],
-            was_dropped=was_dropped,
-        )
-
-    for key, raw in chunk.entries:
-        # Whatever is wrong with these costs the value alone: spans of other chunks may have been taken by now.
-        if key == _spans:
-            for index, (elements, size) in enumerate(cut_trace(raw)):
-                if waiting is not None:
-                    yield tell(waiting, fields())
-                waiting = _read_part(elements, size, strings, trace_id, continues=index > 0)
-        elif key == _priority:
-            priority = _number(raw, -(2**31), 2**31 - 1, priority_unset)
-        elif key == _mechanism:
-            mechanism = _number(raw, 0, 2**32 - 1, None)
-        elif key == _dropped:
-            was_dropped = _optional(_truth, raw, strings, False)
-        elif key == _origin:
-            origin = _optional(_text, raw, strings, "")
-        elif key == _chunk_attributes:
-            tags, numbers = _optional(_attributes, raw, strings, _no_attributes)
-        else:
-            _skip(raw, strings)
+    for elements, size in parts:
+        if waiting is not None:
+            yield tell(waiting, fields)
+        waiting = with_outline(_read_part(elements, size, strings, trace_id), outline)
+    for key, raw in chunk.behind:
+        _read_field(key, raw, strings, fields)
     if waiting is not None:
-        yield tell(waiting, fields())
+        yield tell(waiting, fields)
 
 
-def _read_part(elements: list[Raw], size: int, strings: Strings, trace_id: int, *, continues: bool) -> TracePart:
+def _read_field(key: int, raw: Raw, strings: Strings, fields: ChunkFields) -> None:
+    """Whatever is wrong with one costs the value alone: spans of other chunks may have been taken by now."""
+    if key == _priority:
+        fields.priority = _number(raw, -(2**31), 2**31 - 1, priority_unset)
+    elif key == _mechanism:
+        fields.mechanism = _number(raw, 0, 2**32 - 1, None)
+    elif key == _dropped:
+        fields.was_dropped = _optional(_truth, raw, strings, False)
+    elif key == _origin:
+        fields.origin = _optional(_text, raw, strings, "")
+    elif key == _chunk_attributes:
+        fields.tags, fields.numbers = _optional(_attributes, raw, strings, _no_attributes)
+    else:
+        _skip(raw, strings)
+
+
+def _read_part(elements: list[Raw], size: int, strings: Strings, trace_id: int) -> TracePart:
     if size > max_span_bytes and len(elements) == 1:
         _skip(elements[0], strings)
-        return TracePart(ReadSpans([]), size, too_large=1, continues=continues)
+        return TracePart(ReadSpans([]), size, too_large=1)
     spans: list[Span] = []
     malformed = 0
     for element in elements:
@@ -200,7 +207,7 @@ def _read_part(elements: list[Raw], size: int, strings: Strings, trace_id: int, 
             malformed += 1
             strings.forget(known)
             _skip(element, strings)
-    return TracePart(ReadSpans(spans, malformed), size, continues=continues)
+    return TracePart(ReadSpans(spans, malformed), size)
 
 
 def _span_map(raw: Raw) -> dict[Any, Any]:

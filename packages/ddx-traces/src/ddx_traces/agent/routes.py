@@ -18,7 +18,7 @@ from ddx_core.http import Handler, Request, Response, Route, Routes, text
 
 from ..process import Normalizer
 from ..settings import TracesSettings
-from ..span import TracerPayload, priority_unset
+from ..span import TracerPayload
 from ..stats import StatsStore, decode_client_stats
 from ..store import TraceStore
 from ..wire import OpenedPayload, Traces
@@ -171,23 +171,23 @@ class TraceRoutes:
 
     async def _take(self, request: Request, traces: Traces, payload: TracerPayload) -> Response:
         add = self._store.add
-        priority = priority_unset
-        done = total = 0
+        total = unpaused = 0
         try:
             for part in traces:
-                priority = add(
+                add(
                     part.read.spans,
                     payload,
                     size=part.size,
                     malformed=part.read.malformed,
                     too_large=part.too_large,
-                    priority=priority if part.continues else priority_unset,
+                    outline=part.outline,
                     tags=part.tags,
                     was_dropped=part.was_dropped,
                 )
                 total += part.size
-                if total - done >= slice_bytes:
-                    done = total
+                unpaused += part.size + part.looked_at
+                if unpaused >= slice_bytes:
+                    unpaused = 0
                     await self._pause()
         except BaseException:
             # The end came, and the moment that the server gives to what it has received was too short.

@@ -6,6 +6,8 @@ from ..span import Span, priority_unset
 
 priority_key = "_sampling_priority_v1"
 origin_key = "_dd.origin"
+payload_keys = ("env", "version", "_dd.hostname", "runtime-id")
+"""What spans say of their sender."""
 
 
 def find_root(spans: list[Span]) -> Span:
@@ -34,9 +36,14 @@ def find_priority(spans: list[Span], root: Span) -> int:
     return int(priority) if -(2**31) <= priority < 2**31 else priority_unset
 
 
-def mark_top_level(spans: list[Span]) -> None:
-    """Mark the spans that enter a service: no parent here, or one of another service."""
+def mark_top_level(spans: list[Span], parents: dict[int, str] | None = None) -> None:
+    """Mark the spans that enter a service: no parent here, or one of another service.
+
+    `parents` are services of spans that are not here, but in other parts of the same trace.
+    """
     services = {span.span_id: span.service for span in spans}
+    if parents:
+        services = parents | services
     for span in spans:
         # 0 is no span's id, so a span without a parent needs no question of its own.
         if services.get(span.parent_id) != span.service:

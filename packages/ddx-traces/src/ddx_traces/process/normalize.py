@@ -40,6 +40,9 @@ class Normalizer:
         self._environments = _Memo(normalize_tag)
         self._short_keys: set[str] = set()
 
+    def service(self, text: str) -> str:
+        return self._services[text]
+
     def env(self, text: str) -> str:
         return self._environments[text]
 

@@ -10,10 +10,11 @@ from ddx_core.tags import TagSet
 
 from ..obfuscate import Obfuscator
 from ..rules import Replacer, TraceFilter
-from ..span import Span, TraceChunk, TracerPayload, priority_unset
+from ..span import Span, TraceChunk, TracerPayload
 from .context import adopt_top_level, find_priority, find_root, mark_top_level, origin_key
 from .filter import OwnCalls
 from .normalize import Normalizer
+from .outline import TraceOutline
 from .tags import SpanTags
 
 
@@ -44,23 +45,27 @@ class Processor:
         self._replacer = replacer
 
     def process(
-        self, spans: list[Span], payload: TracerPayload, tags: SpanTags, *, priority: int = priority_unset
+        self, spans: list[Span], payload: TracerPayload, tags: SpanTags, *, outline: TraceOutline | None = None
     ) -> Processed:
         """Change `spans` in place and sort them into chunks, one a trace id; a chunk left without spans is none.
 
-        `priority` is for the spans that come after the first part of a trace too large for one piece.
+        `outline` is of the whole trace where `spans` are but a part of it: what is decided once for a trace is then the
+        same for every part.
         """
         if not spans:
             return Processed([])
         normalize = self._normalizer.apply
         for span in spans:
             normalize(span)
+        if outline is not None:
+            outline.normalize(self._normalizer)
         chunks: list[TraceChunk] = []
         filtered = rejected = 0
         obfuscate = self._obfuscator.apply
         for trace in _by_trace_id(spans):
-            root = find_root(trace)
-            chunk = self._assemble(trace, root, payload, priority)
+            whole = outline if outline is not None and outline.is_of(trace[0]) else None
+            root = find_root(trace) if whole is None else whole.root
+            chunk = self._assemble(trace, root, payload, whole)
             if self._trace_filter is not None and self._trace_filter.rejects(root):
                 rejected += len(trace)
                 continue
@@ -87,18 +92,19 @@ class Processor:
         """The user's rules applied to tags that spans get later."""
         return tags if self._replacer is None else TagSet(self._replacer.replace_tags(dict(tags)).items())
 
-    def _assemble(self, trace: list[Span], root: Span, payload: TracerPayload, priority: int) -> TraceChunk:
-        self._describe(payload, root, trace)
-        found = find_priority(trace, root)
+    def _assemble(
+        self, trace: list[Span], root: Span, payload: TracerPayload, whole: TraceOutline | None
+    ) -> TraceChunk:
+        telling = trace if whole is None else [whole.firsts]
+        self._describe(payload, root, telling)
+        priority = find_priority(telling, root)
         if payload.tracer.computed_top_level:
             adopt_top_level(trace)
-        else:
+        elif whole is None:
             mark_top_level(trace)
-        return TraceChunk(
-            spans=trace,
-            priority=priority if found == priority_unset else found,
-            origin=root.meta.get(origin_key, ""),
-        )
+        else:
+            mark_top_level(trace, whole.services_of_parents(trace, self._normalizer))
+        return TraceChunk(spans=trace, priority=priority, origin=root.meta.get(origin_key, ""))
 
     def _describe(self, payload: TracerPayload, root: Span, trace: list[Span]) -> None:
         """Fill what no trace of the request has told so far; as the tracer said it, before our own tags."""
