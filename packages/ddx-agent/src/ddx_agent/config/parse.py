@@ -278,13 +278,13 @@ def tag_patterns(raw: Raw) -> Partly:
 
 def patterns(raw: Raw) -> Partly:
     """Regular expressions with commas between them; one that has commas itself is written in double quotes."""
-    entries = [raw] if isinstance(raw, str) else _pieces(raw, ",", "regular expressions")
     if isinstance(raw, str):
         from csv import reader
 
-        entries = (
-            [] if raw.strip() == "[]" else [each for line in reader([raw], skipinitialspace=True) for each in line]
-        )
+        lines = reader([] if raw.strip() == "[]" else [raw], skipinitialspace=True)
+        entries = [each for line in lines for each in line]
+    else:
+        entries = _pieces(raw, ",", "regular expressions")
     return Partly(*parse_patterns([each.strip() for each in entries if each.strip()]))
 
 

@@ -297,14 +297,7 @@ async def _one_request(wire: _Wire, routes: Routes, peer: str) -> bool:
         body_s=body_s,
         peer=peer,
     )
-    with wire.load.request_in_hand():
-        try:
-            response = await _call(match.route.handler, request)
-        except Hangup as hangup:
-            await _hang_up(wire, hangup)
-            return False
-        await _answer(wire, response, method)
-    return not response.close
+    return await _handle(wire, match, request, is_plain=False)
 
 
 async def _plain_request(
@@ -334,18 +327,24 @@ async def _plain_request(
         body_s=body_s,
         peer=peer,
     )
+    return await _handle(wire, match, request, is_plain=True)
+
+
+async def _handle(wire: _Wire, match: Match, request: Request, *, is_plain: bool) -> bool:
+    """Have a request that was read answered, without h11 where it came without it. False: the connection must close."""
     with wire.load.request_in_hand():
         try:
             response = await _call(match.route.handler, request)
         except Hangup as hangup:
             await _hang_up(wire, hangup)
             return False
-        answer = render_answer(response)
-        if answer is not None:
-            await wire.send_plain(answer)
-            return True
-        wire.bring_in_h11()
-        await _answer(wire, response, method)
+        if is_plain:
+            answer = render_answer(response)
+            if answer is not None:
+                await wire.send_plain(answer)
+                return True
+            wire.bring_in_h11()
+        await _answer(wire, response, request.method)
     return not response.close
 
 

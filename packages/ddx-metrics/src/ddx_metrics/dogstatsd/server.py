@@ -117,14 +117,13 @@ class DatagramReceiver:
         except ConnectionError as error:
             # An ICMP error for something sent earlier from this socket's address: the datagrams behind it are fine.
             log.debug("dogstatsd_read_failed", error=error)
-        charge = sum(map(len, datagrams)) + _least_charge_bytes * max(1, len(datagrams))
         if datagrams:
             if self._may_cut:
                 self._cut_long(datagrams)
             if self._reading.needs_eol:
                 self._cut_unfinished(datagrams)
             self._take(datagrams)
-        return drained, charge
+        return drained, _round_bytes - left_bytes + _least_charge_bytes * max(1, len(datagrams))
 
     def _cut_long(self, datagrams: list[bytes]) -> None:
         largest = self._reading.max_bytes
