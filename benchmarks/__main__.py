@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import (
@@ -25,6 +26,7 @@ from benchmarks import (
     bench_traces,
 )
 from benchmarks.peer import find_peer
+from benchmarks.processes import machine_time
 from benchmarks.table import Options, Table, as_markdown, as_text
 
 benchmarks: dict[str, Callable[[Options], list[Table]]] = {
@@ -57,10 +59,13 @@ def main(arguments: Sequence[str]) -> int:
     options = Options(quick=chosen.quick, peer=peer)
     tables: list[Table] = []
     for name in chosen.only or benchmarks:
-        for table in benchmarks[name](options):
-            tables.append(table)
+        before = machine_time()
+        found = benchmarks[name](options)
+        taken_percent = machine_time().taken_percent(before)
+        for table in found:
+            tables.append(replace(table, taken_percent=taken_percent))
             if not chosen.json:
-                print(as_text(table), end="\n\n", flush=True)
+                print(as_text(tables[-1]), end="\n\n", flush=True)
     if chosen.json:
         print(json.dumps({"machine": machine, "tables": [table.as_json() for table in tables]}, ensure_ascii=False))
     if chosen.write:

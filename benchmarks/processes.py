@@ -25,6 +25,22 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
+class MachineTime(NamedTuple):
+    """What /proc/stat tells since the machine started, in ticks: of all cores, and how much of it the host gave to others."""
+
+    all: int
+    taken: int
+
+    def taken_percent(self, since: MachineTime) -> float:
+        return 100 * (self.taken - since.taken) / max(1, self.all - since.all)
+
+
+def machine_time() -> MachineTime:
+    # user, nice, system, idle, iowait, irq, softirq, steal; what guests used is part of user and nice.
+    ticks = list(map(int, Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]))
+    return MachineTime(all=sum(ticks), taken=ticks[7] if len(ticks) > 7 else 0)
+
+
 def memory(pid: int) -> Memory:
     kib: dict[str, int] = {}
     for name in ("status", "smaps_rollup"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,28 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
+    """`taken_percent`: how much of the machine's CPU time its host gave to others while this was measured."""
+
     title: str
     rows: Sequence[Row] = field(default_factory=tuple[Row, ...])
+    taken_percent: float = 0.0
+
+    @property
+    def remark(self) -> str | None:
+        if self.taken_percent < _worth_a_remark_percent:
+            return None
+        taken = f"{number(self.taken_percent)} % of the machine's CPU time"
+        return f"Its host gave {taken} to others meanwhile: such numbers need not hold."
 
     def as_json(self) -> dict[str, Any]:
         return {
             "title": self.title,
+            "taken_percent": self.taken_percent,
             "rows": [{**asdict(row), "ratio": row.ratio, "is_met": row.is_met} for row in self.rows],
         }
 
 
+_worth_a_remark_percent: Final = 2.0
 _head = ("", "ddx", "beside", "ratio", "target")
 
 
@@ -81,11 +93,13 @@ def as_text(table: Table) -> str:
     lines = [_head, *(tuple(cell.replace("**", "") for cell in _cells(row)) for row in table.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_head))]
     shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([table.title, *(f"  {line}" for line in shown)])
+    title = table.title if table.remark is None else f"{table.title}. {table.remark}"
+    return "\n".join([title, *(f"  {line}" for line in shown)])
 
 
 def as_markdown(table: Table) -> str:
-    lines = [f"### {table.title}", "", f"| {' | '.join(_head)} |", "|---|--:|--:|--:|--:|"]
+    remark = [] if table.remark is None else [table.remark, ""]
+    lines = [f"### {table.title}", "", *remark, f"| {' | '.join(_head)} |", "|---|--:|--:|--:|--:|"]
     return "\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in table.rows)])
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.__main__ import document, first_marker, last_marker, write
+from benchmarks.bench_dogstatsd import Taken, median
+from benchmarks.processes import MachineTime, machine_time
 from benchmarks.table import Row, Table, as_markdown, as_text, percentile
 
 root = Path(__file__).parent.parent
@@ -62,6 +65,29 @@ def test_a_table_shows_ours_the_other_and_the_ratio() -> None:
         "| RSS, MiB | 90 |  |  | ≤ 80, **missed** |",
     ]
     assert "≤ 80, missed" in as_text(table)
+
+
+def test_a_table_measured_on_a_machine_that_others_used_says_so() -> None:
+    quiet, disturbed = (
+        Table("Logs", taken_percent=0.4),
+        Table("Logs", taken_percent=MachineTime(200, 30).taken_percent(MachineTime(0, 0))),
+    )
+    assert quiet.remark is None
+    assert "15 %" in as_markdown(disturbed)
+    assert "15 %" in as_text(disturbed)
+    assert disturbed.as_json()["taken_percent"] == 15
+
+
+def test_time_of_the_machine_goes_on() -> None:
+    before = machine_time()
+    time.sleep(0.05)
+    after = machine_time()
+    assert after.all > before.all
+    assert 0 <= after.taken_percent(before) <= 100
+
+
+def test_medians_are_of_each_number() -> None:
+    assert median([Taken(1, 9, 5, 0, 0), Taken(2, 8, 5, 0, 1), Taken(3, 7, 6, 0, 2)]) == Taken(2, 8, 5, 0, 1)
 
 
 def test_percentile_is_one_of_the_values() -> None:
