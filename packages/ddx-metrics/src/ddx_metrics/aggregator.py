@@ -188,19 +188,20 @@ class Aggregator:
     def cut(self, *, include_open: bool) -> None:
         """Fold, and set the closed buckets aside for `take`, the open one too if asked for."""
         self.fold()
-        for start_s in list(self._buckets):
-            if include_open or start_s != self._open_s:
-                self._set_aside(start_s, self._free_second(start_s) or start_s + _last_second)
+        self.cut_folded(include_open=include_open, all_of_it=True)
 
-    def cut_folded(self, *, include_open: bool) -> None:
+    def cut_folded(self, *, include_open: bool, all_of_it: bool = False) -> None:
         """The same without what waits in feeds, which belongs to the open bucket.
 
         Of a bucket that was cut so often that no second is left, what is told by points waits: for its end, if it is open.
+        With `all_of_it` it shares the last second.
         """
         for start_s, bucket in list(self._buckets.items()):
             if start_s == self._open_s and not include_open:
                 continue
             second = self._free_second(start_s)
+            if second is None and all_of_it:
+                second = start_s + _last_second
             if second is not None:
                 self._set_aside(start_s, second)
                 continue
