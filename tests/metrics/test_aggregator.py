@@ -92,7 +92,38 @@ def test_the_end_leaves_nothing_behind_however_often_a_bucket_was_cut() -> None:
     for part in range(12):
         add(aggregator, account, hits(), 1.0)
         aggregator.cut(include_open=True)
-        assert [each.time_s for each in deliver_all(aggregator, account)] == [noon_s + min(part, 9)]
+        assert [each.time_s for each in deliver_all(aggregator, account)] == [noon_s + part]
+    assert aggregator.told_until_s == noon_s + 11
+    # Who comes next goes on behind that, and so does the next bucket.
+    following = Aggregator(account, told_until_s=aggregator.told_until_s)
+    for each in (aggregator, following):
+        each.advance(noon_s + 10)
+        add(each, account, hits(), 1.0)
+        each.cut(include_open=True)
+        assert [part.time_s for part in deliver_all(each, account)] == [noon_s + 12]
+
+
+def test_late_parts_at_the_end_may_be_told_by_seconds_of_the_open_bucket() -> None:
+    aggregator, account = an_aggregator()
+    times: list[int] = []
+    for _ in range(25):
+        add(aggregator, account, hits(), 1.0, time_s=noon_s - 5)
+        aggregator.cut(include_open=True)
+        times += [each.time_s for each in deliver_all(aggregator, account)]
+    assert times == [*range(noon_s - 10, noon_s + 15)]
+
+
+def test_what_a_process_tells_of_buckets_before_its_own_spares_their_start() -> None:
+    account = Account("metrics")
+    for mark in range(noon_s, noon_s + 20):
+        aggregator = Aggregator(account, told_until_s=mark)
+        aggregator.advance(noon_s + 30)
+        add(aggregator, account, hits(), 1.0, time_s=noon_s - 25)
+        add(aggregator, account, hits(), 1.0, time_s=noon_s + 20)
+        aggregator.cut(include_open=False)
+        first, second = sorted(each.time_s for each in deliver_all(aggregator, account))
+        assert noon_s - 30 < first <= noon_s - 21
+        assert second == noon_s + 20
 
 
 steps_of_time = st.lists(
@@ -275,6 +306,31 @@ def test_it_wants_a_cut_when_closed_buckets_take_half_the_room() -> None:
     aggregator.cut(include_open=False)
     take_all(aggregator)
     assert not aggregator.wants_cut
+
+
+def test_it_wants_a_cut_before_new_contexts_meet_the_limit_for_the_sake_of_old_ones() -> None:
+    aggregator, account = an_aggregator(max_contexts=100)
+    for number in range(45):
+        add(aggregator, account, hits(f"m{number}"), 1.0)
+    aggregator.advance(noon_s + 10)
+    for number in range(70):
+        add(aggregator, account, hits(f"n{number}"), 1.0)
+        if aggregator.wants_cut:
+            aggregator.cut(include_open=False)
+            deliver_all(aggregator, account)
+    assert aggregator.statistics().contexts == 70
+    assert not account.snapshot().dropped
+
+
+def test_a_bound_for_one_name_is_for_each_bucket() -> None:
+    aggregator, account = an_aggregator(max_tag_sets=3)
+    for bucket in range(4):
+        aggregator.advance(noon_s + 10 * bucket)
+        for number in range(4):
+            add(aggregator, account, Context("hits", MetricType.COUNT, (f"id:{number}",)), 1.0)
+        assert account.dropped("tag_cardinality_limit").items == bucket + 1
+    aggregator.cut(include_open=True)
+    assert len(deliver_all(aggregator, account)) == 12
 
 
 def test_feeds_may_be_let_go_of_at_any_time() -> None:

@@ -72,7 +72,7 @@ _Bucket = dict[Context, Accumulator]
 class Aggregator:
     """Holds at most `max_contexts` contexts, each counted once per bucket it has values in, and about `max_bytes`.
 
-    `max_tag_sets` is how many of the contexts may have one name. With `copies_to` the values of histograms are also put into
+    `max_tag_sets` is how many contexts of a bucket may have one name. With `copies_to` the values of histograms are also put into
     distributions whose names begin with that; each value then counts as two samples. `told_until_s` is the last second of
     which another aggregator, in whose place this one is, told points.
     """
@@ -92,7 +92,7 @@ class Aggregator:
         self._max_bytes = max_bytes
         self._max_tag_sets = max_tag_sets
         self._copies_to = copies_to
-        self._tag_sets: dict[str, int] = {}
+        self._tag_sets: dict[tuple[int, str], int] = {}
         self._open_s = 0
         self._now_s = 0
         self._feeds: dict[Context, Feed] = {}
@@ -104,9 +104,12 @@ class Aggregator:
         self._with_points: set[int] = set()
         """The buckets that hold anything but distributions."""
         self.told_until_s = told_until_s
-        """The last second of an open bucket of which points were told."""
-        self._last_told = {told_until_s - told_until_s % interval_s: told_until_s}
+        """The last second of an open bucket, or behind it, of which points were told."""
+        self._taken_over_s = told_until_s - told_until_s % interval_s
+        self._last_told = {self._taken_over_s: told_until_s}
         """Of the latest buckets: the last of their seconds of which points were told."""
+        self._first_late = told_until_s and 1 + told_until_s % (interval_s - 2)
+        """The first second for parts of buckets before that: the other one told some, mostly by their start."""
         self._told: dict[Context, Members | Histogram] = {}
         """Of the open bucket, what was cut already and will be told anew, as one with what comes after it."""
         self._told_bytes = 0
@@ -194,14 +197,12 @@ class Aggregator:
         """The same without what waits in feeds, which belongs to the open bucket.
 
         Of a bucket that was cut so often that no second is left, what is told by points waits: for its end, if it is open.
-        With `all_of_it` it shares the last second.
+        With `all_of_it` it gets one behind that end.
         """
         for start_s, bucket in list(self._buckets.items()):
             if start_s == self._open_s and not include_open:
                 continue
-            second = self._free_second(start_s)
-            if second is None and all_of_it:
-                second = start_s + _last_second
+            second = self._free_second(start_s, all_of_it=all_of_it)
             if second is not None:
                 self._set_aside(start_s, second)
                 continue
@@ -220,7 +221,7 @@ class Aggregator:
                 self._samples -= values.samples
                 self._bytes -= context.size + values.size
                 if self._max_tag_sets is not None:
-                    self._forget_tag_set(context.name)
+                    self._forget_tag_set(start_s, context.name)
                 if start_s == self._open_s and isinstance(values, (Members, Histogram)):
                     self._remember(context, values)
                 return Gathered(start_s, time_s, context, values)
@@ -232,7 +233,7 @@ class Aggregator:
         """Whether closed buckets take so much room that they should be encoded before the next flush comes."""
         open_contexts = len(self._buckets.get(self._open_s, ()))
         return self._contexts > open_contexts and (
-            2 * (self._contexts - open_contexts) > self._max_contexts or 2 * self._bytes > self._max_bytes
+            2 * self._contexts > self._max_contexts or 2 * self._bytes > self._max_bytes
         )
 
     def statistics(self) -> AggregatorStatistics:
@@ -244,28 +245,34 @@ class Aggregator:
             max_bytes=self._max_bytes,
         )
 
-    def _free_second(self, start_s: int) -> int | None:
+    def _free_second(self, start_s: int, *, all_of_it: bool) -> int | None:
         """The second for a bucket's next part: its own, or one of a later bucket that is closed too. None: there is none.
 
-        The open bucket's last one is kept for what comes until it ends.
+        The open bucket's last one is kept for what comes until it ends, which with `all_of_it` is now; then later ones will do.
         """
         if start_s not in self._with_points:
             return start_s
-        if start_s == self._open_s:
-            second = self._last_told.get(start_s, start_s - 1) + 1
-            return second if second < start_s + _last_second else None
-        while start_s != self._open_s:
-            second = self._last_told.get(start_s, start_s - 1) + 1
-            if second <= start_s + _last_second:
+        bucket_s = start_s
+        while bucket_s != self._open_s or all_of_it:
+            second = self._next_second(bucket_s)
+            if second <= bucket_s + _last_second:
                 return second
-            start_s += interval_s
-        return None
+            bucket_s += interval_s
+        second = self._next_second(bucket_s)
+        return second if bucket_s == start_s and second < bucket_s + _last_second else None
+
+    def _next_second(self, bucket_s: int) -> int:
+        """The one after the last of this bucket of which points were told; it may lie behind the bucket's end."""
+        last = self._last_told.get(bucket_s)
+        if last is not None:
+            return last + 1
+        return bucket_s + self._first_late if bucket_s < self._taken_over_s else bucket_s
 
     def _set_aside(self, start_s: int, second: int) -> None:
         if start_s in self._with_points:
             self._with_points.remove(start_s)
             self._last_told[second - second % interval_s] = second
-            if start_s == self._open_s:
+            if start_s <= self._open_s <= second:
                 self.told_until_s = second
             if len(self._last_told) > _max_remembered:
                 for old_s in sorted(self._last_told)[: _max_remembered // 2]:
@@ -277,12 +284,12 @@ class Aggregator:
         if context not in self._buckets.get(self._open_s, ()):
             self._forget_told(context)
             self._told[context] = values
-            self._told_bytes += values.size
+            self._told_bytes += context.size + values.size
 
     def _forget_told(self, context: Context) -> Members | Histogram | None:
         told = self._told.pop(context, None)
         if told is not None:
-            self._told_bytes -= told.size
+            self._told_bytes -= context.size + told.size
         return told
 
     def _begin(self, start_s: int, context: Context) -> Accumulator:
@@ -325,7 +332,7 @@ class Aggregator:
             if self._is_full:
                 self._refuse("memory_limit", context, values)
                 return
-            if self._max_tag_sets is not None and not self._admit_tag_set(context.name, self._max_tag_sets):
+            if self._max_tag_sets is not None and not self._admit_tag_set(start_s, context.name):
                 self._refuse("tag_cardinality_limit", context, values)
                 return
             gathered = self._begin(start_s, context)
@@ -348,18 +355,19 @@ class Aggregator:
     def _is_full(self) -> bool:
         return self._bytes + self._told_bytes >= self._max_bytes
 
-    def _admit_tag_set(self, name: str, limit: int) -> bool:
-        count = self._tag_sets.get(name, 0)
-        if count < limit:
-            self._tag_sets[name] = count + 1
-        return count < limit
+    def _admit_tag_set(self, start_s: int, name: str) -> bool:
+        count = self._tag_sets.get((start_s, name), 0)
+        if self._max_tag_sets is None or count < self._max_tag_sets:
+            self._tag_sets[start_s, name] = count + 1
+            return True
+        return False
 
-    def _forget_tag_set(self, name: str) -> None:
-        left = self._tag_sets[name] - 1
+    def _forget_tag_set(self, start_s: int, name: str) -> None:
+        left = self._tag_sets[start_s, name] - 1
         if left:
-            self._tag_sets[name] = left
+            self._tag_sets[start_s, name] = left
         else:
-            del self._tag_sets[name]
+            del self._tag_sets[start_s, name]
 
     def _refuse(self, reason: str, context: Context, values: Sequence[Any]) -> None:
         self._account.drop(reason, len(values), len(values) * context.line_size)

@@ -101,7 +101,7 @@ class Metrics(Section):
     )  # fmt: skip
     max_tag_sets: int | None = setting(
         "DDX_METRICS_MAX_TAG_SETS", default=None, parser=parse.optional_number(1_000_000),
-        about="The same for one name, so that it cannot use up what others need; unset or 0, no such bound.",
+        about="Most of them with one name in one bucket, so that it cannot use up what others need; unset or 0, no such bound.",
     )  # fmt: skip
     buffer_bytes: int = setting(
         "DDX_METRICS_BUFFER_BYTES", default=32 << 20, parser=parse.whole_number(65_536, 1 << 31),
