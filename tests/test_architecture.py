@@ -67,7 +67,13 @@ may_import_trio = {
     "ddx_agent/secrets/variables.py",
     "ddx_agent/testing.py",
 }
-may_import_anyio = {"ddx_core/intake/attempt.py", "ddx_core/intake/client.py", "ddx_core/intake/fanout.py"}
+may_import_anyio = {
+    "ddx_core/intake/attempt.py",
+    "ddx_core/intake/client.py",
+    "ddx_core/intake/endpoint_queue.py",
+    "ddx_core/intake/fanout.py",
+    "ddx_core/intake/sends.py",
+}
 only_in_one_place = {
     "httpx": {"ddx_core/intake/attempt.py", "ddx_agent/aws/transport.py"},
     "h11": {"ddx_core/http/connection.py"},
@@ -83,7 +89,7 @@ may_catch_everything = {
     "ddx_core/flush/flush_all.py",
     "ddx_core/http/connection.py",
     "ddx_core/http/server.py",
-    "ddx_core/intake/fanout.py",
+    "ddx_core/intake/endpoint_queue.py",
     "ddx_core/invocation/tracker.py",
     "ddx_core/lifecycle/telemetry.py",
     "ddx_core/pipeline.py",

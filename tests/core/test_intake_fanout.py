@@ -396,6 +396,25 @@ async def test_no_pause_is_endless_whatever_the_clock_does(nursery: trio.Nursery
 # --- conservation -----------------------------------------------------------------------------------------------------
 
 
+async def test_cancelled_at_any_step_a_reset_is_no_error_of_the_flush(nursery: trio.Nursery) -> None:
+    intake = ScriptedIntake(otherwise=Hangup())
+    await start(nursery, intake)
+    signal = Signal(intake)
+
+    async def operation() -> None:
+        nonlocal signal
+        signal = Signal(intake)
+        signal.put(b"a")
+        await signal.fanout.flush(wait_for_open_breaker=True)
+
+    async def check(completed: bool) -> None:
+        assert_closes(*signal.accounts)
+        assert signal.held() == [1]
+        await signal.client.aclose()
+
+    assert await cancel_at_every_step(operation, check) > 10
+
+
 async def test_cancelled_at_any_step_every_payload_is_held_or_settled(nursery: trio.Nursery) -> None:
     one, two = ScriptedIntake(), ScriptedIntake()
     await start(nursery, one, two)
@@ -466,8 +485,10 @@ def test_it_runs_on_asyncio_as_well() -> None:
     async def main() -> None:
         signal = Signal(one, two)
         signal.put(*[b"%d" % number for number in range(10)])
-        for _ in range(4):
+        for _ in range(40):
             await signal.flush(seconds=0.1)
+            if signal.delivered()[0] == 10:
+                break
         assert signal.delivered() == [10, 0]
         assert signal.held() == [0, 10]
         await signal.client.aclose()

@@ -81,6 +81,8 @@ async def _live(boot: Boot) -> int:
     spool = Spool(config.own.spool_dir, max_bytes=config.own.spool_bytes)
 
     async with trio.open_nursery() as life:
+        # The function waits no longer than its bound for an intake that is slow to answer, yet nothing is sent to it twice.
+        agent.client.carry_on_in(life)
         life.start_soon(link.beat)
         async with trio.open_nursery() as receiving:
             for served in agent.served:

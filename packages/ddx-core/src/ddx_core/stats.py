@@ -25,9 +25,9 @@ class Amount(msgspec.Struct, frozen=True):
 class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One signal's account at one moment.
 
-    `maybe_twice` counts what was sent again although an earlier attempt may have arrived (its reply was lost): the one
-    case in which the intake can hold an item twice. Those items are in `delivered` once. `spooled` are held items that
-    were written to the spool for the next life of the sandbox; they are part of `held`.
+    `maybe_twice` counts what was sent again although an earlier attempt may have arrived (its reply was lost), each time: the
+    one case in which the intake can hold an item more than once. Those items are in `delivered` once. `spooled` are held
+    items that were written to the spool for the next life of the sandbox; they are part of `held`.
     """
 
     accepted: Amount

@@ -45,9 +45,8 @@ class Flusher:
         self.counts[kind.value] += 1
         if not result.in_time:
             self.counts["cut_short"] += 1
-            log.warning(
-                "flush_cut_short", kind=kind.value, seconds=round(result.seconds, 3), rest="kept for the next flush"
-            )
+            rest = "kept" if kind is FlushKind.FINAL else "goes on while nobody waits, or with the next flush"
+            log.warning("flush_cut_short", kind=kind.value, seconds=round(result.seconds, 3), rest=rest)
         if kind is FlushKind.BLOCKING:
             self.blocking_seconds.append(result.seconds)
         log.debug("flush_finished", kind=kind.value, seconds=round(result.seconds, 4))

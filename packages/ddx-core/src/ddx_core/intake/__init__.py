@@ -1,9 +1,10 @@
 """Delivery to intakes: retrying, dual-shipping, bounded. Runs on Trio and on asyncio."""
 
 from .attempt import ClientSettings, load_httpx
-from .client import IntakeClient, Outcome, Sent
+from .client import Carrier, IntakeClient, Outcome, Sent
 from .compress import Coding, Compressor, decompress
-from .fanout import EndpointQueue, Fanout, Lane, Split, SpooledPayload, open_fanout
+from .endpoint_queue import EndpointQueue, Lane, Split, SpooledPayload
+from .fanout import Fanout, open_fanout
 from .network import Proxy, ProxyRules, TlsPolicy, parse_no_proxy
 from .payload import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
 from .progress import Doubt
@@ -12,6 +13,7 @@ from .retry import RetryPolicy
 __all__ = [
     "ApiKey",
     "ApiKeySource",
+    "Carrier",
     "ClientSettings",
     "Coding",
     "Compressor",

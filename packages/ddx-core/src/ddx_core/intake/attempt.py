@@ -96,31 +96,34 @@ class Connections:
         pool.in_flight += 1
         try:
             async with _running_time_limit(self._settings.attempt_s, self._wall_clock) as limit:
-                await self._exchange(pool, endpoint, payload, key, progress)
-                progress.is_settled = True
+                # Errors end within this block: one that left it could meet a cancellation there, and go on in a group with that.
+                try:
+                    await self._exchange(pool, endpoint, payload, key, progress)
+                    progress.is_settled = True
+                except Exception as error:
+                    if progress.answer is not None and _is_of_the_network(error):
+                        progress.is_settled = True  # only what came after the status went wrong
+                        return _judge_proxy(progress.answer, endpoint, pool.proxy)
+                    # With HTTP/2 whatever the peer does wrong is called a LocalProtocolError.
+                    if isinstance(error, httpx.TransportError) and (
+                        progress.is_http2 or not isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
+                    ):
+                        host = pool.url(endpoint.base_url).host
+                        was_opened = pool.opened > opened_before
+                        return progress.failed(error, host=host, proxy=pool.proxy, was_opened=was_opened)
+                    if isinstance(error, httpx.TransportError | httpx.InvalidURL | ValueError):
+                        # Their texts may quote a header, the API key among them.
+                        progress.is_settled = True
+                        return Failure(
+                            f"the request cannot be made: {type(error).__name__}; check the URL and the key",
+                            hopeless=True,
+                        )
+                    raise
             if progress.answer is not None:
                 return _judge_proxy(progress.answer, endpoint, pool.proxy)
             if limit.thawed:
                 return Failure("the connection died in a freeze", stale=True)
             return Failure(f"no answer{progress.waiting_for(pool.proxy)} within {self._settings.attempt_s:g} s")
-        except Exception as error:
-            if progress.answer is not None and _is_of_the_network(error):
-                progress.is_settled = True  # only what came after the status went wrong
-                return _judge_proxy(progress.answer, endpoint, pool.proxy)
-            # With HTTP/2 whatever the peer does wrong is called a LocalProtocolError.
-            if isinstance(error, httpx.TransportError) and (
-                progress.is_http2 or not isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
-            ):
-                host = pool.url(endpoint.base_url).host
-                was_opened = pool.opened > opened_before
-                return progress.failed(error, host=host, proxy=pool.proxy, was_opened=was_opened)
-            if isinstance(error, httpx.TransportError | httpx.InvalidURL | ValueError):
-                # Their texts may quote a header, the API key among them.
-                progress.is_settled = True
-                return Failure(
-                    f"the request cannot be made: {type(error).__name__}; check the URL and the key", hopeless=True
-                )
-            raise
         finally:
             pool.in_flight -= 1
             pool.last_used_ns = self._wall_clock()
@@ -364,16 +367,10 @@ async def _running_time_limit(seconds: float, wall_clock: WallClock) -> AsyncGen
                 left = thaw_grace_s
         scope.cancel()
 
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(watch, group.cancel_scope)
-            yield limit
-            group.cancel_scope.cancel()
-    except BaseExceptionGroup as failures:
-        if len(failures.exceptions) == 1:
-            failure = failures.exceptions[0]
-            raise failure from failure.__cause__
-        raise
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch, group.cancel_scope)
+        yield limit
+        group.cancel_scope.cancel()
 
 
 async def _read_bounded(response: httpx.Response) -> None:

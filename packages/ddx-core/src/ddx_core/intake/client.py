@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final, Protocol
 
 import anyio
 import msgspec
@@ -40,6 +40,12 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     repeated: bool = False
 
 
+class Carrier(Protocol):
+    """A nursery of Trio, or a task group of anyio."""
+
+    def start_soon(self, func: Callable[..., Awaitable[Any]], /, *args: Any) -> object: ...
+
+
 class IntakeClient:
     """Keeps at most `max_connections` to each endpoint. Close it with `aclose`, or use it as an async context manager."""
 
@@ -56,6 +62,12 @@ class IntakeClient:
         self._chance = chance
         self._connections = Connections(self._settings, wall_clock)
         self.wall_clock = wall_clock
+        self.carrier: Carrier | None = None
+
+    def carry_on_in(self, carrier: Carrier) -> None:
+        """From here on a flush that is cancelled does not cut off what it has in flight: that goes on in `carrier`, which must
+        stay open for as long as anything is flushed."""
+        self.carrier = carrier
 
     async def __aenter__(self) -> IntakeClient:
         return self
@@ -81,7 +93,7 @@ class IntakeClient:
         A caller who may be cancelled passes a `doubt` as well and finds the same there.
         """
         doubt = doubt or Doubt()
-        doubt.maybe_delivered = doubt.maybe_delivered or uncertain
+        doubt.copies = max(doubt.copies, int(uncertain))
         repeated = False
         attempts = 0
         failures = 0
@@ -93,8 +105,8 @@ class IntakeClient:
                 raise Unavailable(
                     f"{endpoint.name}: no API key yet", maybe_delivered=doubt.maybe_delivered, attempted=attempts > 0
                 )
+            doubt.repeats = doubt.copies
             repeated = repeated or doubt.maybe_delivered
-            doubt.is_repeated = doubt.is_repeated or repeated
             result = await self._connections.attempt(endpoint, payload, key, doubt)
             retry_after_s: float | None = None
             if isinstance(result, Failure):

@@ -23,14 +23,18 @@ _expired, _not_yet_valid, _wrong_host, _wrong_address = 10, 9, 62, 64
 
 
 class Doubt:
-    """Whether an earlier attempt of a payload may have arrived (`maybe_delivered`), and whether it went out again all the same
-    (`is_repeated`). Kept up to date while a send runs, so that a cancelled caller knows it as well."""
+    """How many attempts of a payload may have arrived without our knowing (`copies`), and how many of those another attempt has
+    followed (`repeats`). Kept up to date while a send runs, so that a cancelled caller knows it as well."""
 
-    __slots__ = ("is_repeated", "maybe_delivered")
+    __slots__ = ("copies", "repeats")
 
-    def __init__(self, maybe_delivered: bool = False) -> None:
-        self.maybe_delivered = maybe_delivered
-        self.is_repeated = False
+    def __init__(self, copies: int = 0) -> None:
+        self.copies = copies
+        self.repeats = 0
+
+    @property
+    def maybe_delivered(self) -> bool:
+        return self.copies > 0
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -55,8 +59,8 @@ class Progress:
         "_asks_for_tunnel",
         "_body_begun",
         "_connected",
+        "_copies_before",
         "_doubt",
-        "_had_doubt",
         "_has_tunnel",
         "_opened",
         "_stream",
@@ -72,7 +76,7 @@ class Progress:
 
     def __init__(self, doubt: Doubt, opened: Callable[[], None] = lambda: None) -> None:
         self._doubt = doubt
-        self._had_doubt = doubt.maybe_delivered
+        self._copies_before = doubt.copies
         self._opened = opened
         self._asks_for_tunnel = False
         self._has_tunnel = False
@@ -97,7 +101,7 @@ class Progress:
 
     def take_doubt_back(self) -> None:
         """This attempt has delivered nothing, for certain."""
-        self._doubt.maybe_delivered = self._had_doubt
+        self._doubt.copies = self._copies_before
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         layer, _, step = event.partition(".")
@@ -121,7 +125,8 @@ class Progress:
                     self.is_http2 = layer == "http2"
                     self._stream_id = info.get("stream_id", 0)
             case "send_request_body.started" if not self._asks_for_tunnel:
-                self._body_begun = self._doubt.maybe_delivered = True
+                self._body_begun = True
+                self._doubt.copies = self._copies_before + 1
             case "send_request_body.complete" if not self._asks_for_tunnel:
                 self.body_sent = True
             case "receive_response_headers.failed" if type(info["exception"]).__name__ == "ConnectionNotAvailable":

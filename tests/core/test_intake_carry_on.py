@@ -1,0 +1,200 @@
+"""An intake that is slow to answer: who waits for it gives up, and what is on its way is neither cut off nor sent twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ddx_core.http import Hangup, Request
+from ddx_core.intake import ClientSettings, EndpointQueue, IntakeClient, RetryPolicy, open_fanout
+from ddx_core.intake.breaker import opens_after
+from ddx_core.intake.endpoint_queue import fair_chance_s, last_grace_s
+from ddx_core.stats import Account
+from tests.support.builders import a_payload, an_endpoint, assert_closes
+from tests.support.intake import ScriptedIntake, Step, hang
+
+patience_s = fair_chance_s + 0.05
+
+
+def after(seconds: float, answer: int | Hangup = 202, *, taken: list[bytes] | None = None) -> Step:
+    """Take the request, and answer later; or, with a Hangup, never."""
+
+    async def take(request: Request) -> int | Hangup:
+        if taken is not None:
+            taken.append(request.body)
+        await trio.sleep(seconds)
+        return answer
+
+    return take
+
+
+class Signal:
+    """One queue to one intake, whose sends go on in `carrier`."""
+
+    def __init__(self, intake: ScriptedIntake, carrier: trio.Nursery) -> None:
+        self.account = Account("logs")
+        self.client = IntakeClient(ClientSettings(attempt_s=20.0), RetryPolicy(max_attempts=1))
+        self.client.carry_on_in(carrier)
+        self.fanout = open_fanout(self.account, [an_endpoint(intake.url)], self.client, max_bytes=10_000)
+
+    @property
+    def queue(self) -> EndpointQueue:
+        return self.fanout.primary
+
+    def put(self, *bodies: bytes) -> None:
+        for body in bodies:
+            self.account.accept(1, len(body))
+            self.fanout.put(a_payload(body))
+
+    async def flush(self, seconds: float = 10.0, *, blocking: bool = True, last_chance: bool = False) -> bool:
+        """False: cut short."""
+        with trio.move_on_after(seconds) as scope:
+            await self.fanout.flush(wait_for_open_breaker=not blocking, last_chance=last_chance)
+        assert_closes(self.account)
+        return not scope.cancelled_caught
+
+    @property
+    def told(self) -> tuple[int, int, int]:
+        """Delivered, held, maybe twice."""
+        snapshot = self.account.snapshot()
+        return snapshot.delivered.items, snapshot.held.items, snapshot.maybe_twice.items
+
+
+@asynccontextmanager
+async def a_signal(*steps: Step, otherwise: Step = 202) -> AsyncGenerator[tuple[Signal, ScriptedIntake]]:
+    intake = ScriptedIntake(steps, otherwise=otherwise)
+    async with trio.open_nursery() as serving:
+        await intake.start(serving)
+        async with trio.open_nursery() as carrier:
+            signal = Signal(intake, carrier)
+            yield signal, intake
+            carrier.cancel_scope.cancel()
+        await signal.client.aclose()
+        serving.cancel_scope.cancel()
+
+
+async def test_who_gives_up_does_not_cut_off_what_is_on_its_way() -> None:
+    async with a_signal(otherwise=after(0.8)) as (signal, intake):
+        signal.put(b"1", b"2", b"3")
+        assert not await signal.flush(patience_s)
+        assert signal.told == (0, 3, 0)
+        assert not signal.queue.holds_nothing
+        assert await signal.flush()
+        assert signal.told == (3, 0, 0)
+        assert sorted(intake.bodies) == [b"1", b"2", b"3"]
+
+
+async def test_what_went_on_by_itself_is_settled_with_no_flush_at_all() -> None:
+    async with a_signal(otherwise=after(0.6)) as (signal, intake):
+        signal.put(b"1")
+        assert not await signal.flush(patience_s)
+        with trio.fail_after(5):
+            while signal.told != (1, 0, 0):  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.02)
+        assert intake.bodies == [b"1"]
+        assert not signal.queue.breaker.is_open
+
+
+async def test_what_was_put_meanwhile_waits_for_what_is_on_its_way() -> None:
+    async with a_signal(after(0.6)) as (signal, intake):
+        signal.put(b"1")
+        assert not await signal.flush(patience_s)
+        signal.put(b"2")
+        assert await signal.flush()
+        assert intake.bodies == [b"1", b"2"]
+        assert signal.told == (2, 0, 0)
+
+
+async def test_an_endpoint_that_lets_two_flushes_wait_is_waited_for_no_more_until_it_answers() -> None:
+    async with a_signal(after(1.5)) as (signal, intake):
+        signal.put(b"1")
+        for _ in range(opens_after):
+            assert not await signal.flush(patience_s)
+        assert signal.queue.breaker.is_open
+        signal.put(b"2")
+        began = trio.current_time()
+        assert await signal.flush()
+        assert trio.current_time() - began < 0.2
+        # A flush in the background sees what becomes of it, and then sends the rest.
+        assert await signal.flush(blocking=False)
+        assert not signal.queue.breaker.is_open
+        assert signal.told == (2, 0, 0)
+        assert intake.bodies == [b"1", b"2"]
+
+
+async def test_the_last_flush_calls_back_what_hangs_and_keeps_none_of_its_own_on_the_way() -> None:
+    async with a_signal(hang, otherwise=hang) as (signal, intake):
+        signal.put(b"1")
+        assert not await signal.flush(patience_s)
+        began = trio.current_time()
+        assert not await signal.flush(4 * last_grace_s, last_chance=True)
+        assert trio.current_time() - began < 6 * last_grace_s
+        assert [each.payload.body for each in signal.queue.take_spoolable("logs")] == [b"1"]
+        assert intake.bodies == [b"1", b"1"]
+        assert signal.account.snapshot().maybe_twice.items == 1
+
+
+async def test_the_last_flush_lets_what_is_nearly_there_arrive() -> None:
+    async with a_signal(after(patience_s + last_grace_s / 4)) as (signal, intake):
+        signal.put(b"1")
+        assert not await signal.flush(patience_s)
+        assert await signal.flush(last_chance=True)
+        assert intake.bodies == [b"1"]
+        assert signal.told == (1, 0, 0)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001])
+async def test_a_last_flush_without_time_leaves_nothing_on_the_way(seconds: float) -> None:
+    async with a_signal(otherwise=hang) as (signal, _):
+        signal.put(b"1", b"2")
+        assert not await signal.flush(patience_s)
+        await signal.flush(seconds, last_chance=True)
+        left = signal.queue.take_spoolable("logs")
+        assert sorted(each.payload.body for each in left) == [b"1", b"2"]
+        assert all(each.uncertain for each in left)
+
+
+async def test_the_end_of_the_carrier_brings_everything_back() -> None:
+    async with a_signal(otherwise=hang) as (signal, _):
+        signal.put(b"1")
+        assert not await signal.flush(patience_s)
+    assert_closes(signal.account)
+    assert [each.payload.body for each in signal.queue.take_spoolable("logs")] == [b"1"]
+
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=8)
+def test_in_any_weather_copies_beyond_the_first_are_counted(seed: int) -> None:
+    """Patience of any length, answers that take their time, lost replies, calls back."""
+    chance = random.Random(seed)
+
+    async def main() -> None:
+        taken: list[bytes] = []
+        kinds: list[Step] = [
+            503,
+            *(after(chance.uniform(0, 0.05), chance.choice([202, Hangup()]), taken=taken) for _ in range(4)),
+        ]
+        weather = [chance.choice(kinds) for _ in range(20)]
+        bodies = [b"%d" % number for number in range(8)]
+        async with a_signal(*weather, otherwise=after(0, taken=taken)) as (signal, _):
+            for body in bodies:
+                signal.put(body)
+                await signal.flush(
+                    chance.choice([0.0, 0.01, 0.03, 1.0]),
+                    blocking=chance.random() < 0.7,
+                    last_chance=chance.random() < 0.3,
+                )
+            for _ in range(30):
+                if await signal.flush(blocking=False) and not signal.told[1]:
+                    break
+            delivered, held, maybe_twice = signal.told
+            assert (delivered, held, set(taken)) == (len(bodies), 0, set(bodies))
+            assert len(taken) - len(bodies) <= maybe_twice
+
+    trio.run(main)
