@@ -100,6 +100,20 @@ def test_what_cannot_be_started_is_exit_code_2(tmp_path: Path, arguments: list[s
     assert told in done.stderr
 
 
+def test_interrupted_play_says_what_it_waits_for_and_is_no_success(tmp_path: Path) -> None:
+    folder = write_function(tmp_path, a="{}", b='{"sleep":1}', c="{}")
+    command = [sys.executable, "-m", "ddx_agent", "local", str(folder), "--no-extension"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("✓ a"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; an invocation that runs is seen to its end" in told
+    assert "✓ c" not in rest
+
+
 def test_serving_takes_invocations_until_it_is_stopped(tmp_path: Path) -> None:
     folder = write_function(tmp_path, a="{}")
     command = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,9 @@ def test_samples_are_in_order_and_name_their_outcome(tmp_path: Path) -> None:
         ("memory_mb = 'much'", "memory_mb: expected int, got str"),
         ("memory_mb = 64", "memory_mb = 64: expected 128 to 10240"),
         ("timeout_s = 0", "timeout_s = 0: expected more than 0"),
-        ("memory = 128", "unknown key memory"),
-        ("runtime = 'cobol'", "runtime: invalid enum value 'cobol'"),
+        ("memory = 128", "unknown key memory; did you mean memory_mb?"),
+        ("colour = 1", "unknown key colour"),
+        ("runtime = 'cobol'", "runtime: invalid enum value 'cobol', expected python or bootstrap"),
         ("environment = 3", "environment: expected object, got int"),
         ("name =", "function.toml"),
         ("runtime = 'bootstrap'", "bootstrap: no such file"),
@@ -104,6 +106,41 @@ def test_folder_without_a_function_says_what_was_looked_for(tmp_path: Path) -> N
         load_function(tmp_path)
     with pytest.raises(ConfigError, match="no such folder"):
         load_function(tmp_path / "missing")
+
+
+def test_file_in_place_of_its_folder_says_which_folder(tmp_path: Path) -> None:
+    file = write(tmp_path, "handler.py", "def handler(event, context): ...\n")
+    with pytest.raises(ConfigError, match=f"is a file; name the folder that it is in: {tmp_path}$"):
+        load_function(file)
+
+
+def test_function_in_another_language_is_told_of_bootstrap(tmp_path: Path) -> None:
+    write(tmp_path, "index.js", "exports.handler = async () => 1\n")
+    with pytest.raises(ConfigError, match="Another language: put an executable `bootstrap` there"):
+        load_function(tmp_path)
+
+
+def test_interpreter_without_the_runtimes_client_is_named_with_what_to_install(tmp_path: Path) -> None:
+    write(tmp_path, "handler.py", "def handler(event, context): ...\n")
+    write(tmp_path, "bare/python", f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n', mode=0o755)
+    write(tmp_path, "function.toml", "python = 'bare/python'\n")
+    with pytest.raises(ConfigError, match=r"bare/python -m pip install awslambdaric$"):
+        load_function(tmp_path)
+
+
+def test_client_that_lies_beside_the_function_will_do(tmp_path: Path) -> None:
+    write(tmp_path, "handler.py", "def handler(event, context): ...\n")
+    write(tmp_path, "awslambdaric/__init__.py")
+    write(tmp_path, "bare/python", f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', mode=0o755)
+    write(tmp_path, "function.toml", "python = 'bare/python'\n")
+    assert load_function(tmp_path).handler == "handler.handler"
+
+
+def test_interpreter_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "handler.py", "def handler(event, context): ...\n")
+    write(tmp_path, "function.toml", "python = 'python0.9'\n")
+    with pytest.raises(ConfigError, match=r"cannot run python0\.9, the function's interpreter: No such file"):
+        load_function(tmp_path)
 
 
 def test_bootstrap_that_cannot_be_run_is_refused(tmp_path: Path) -> None:

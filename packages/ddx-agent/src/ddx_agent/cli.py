@@ -10,6 +10,9 @@ def main() -> int:
         from ddx_agent.bootstrap import run_extension
 
         return run_extension()
-    from ddx_agent.commands import run_command
+    try:
+        from ddx_agent.commands import run_command
 
-    return run_command(sys.argv[1:])
+        return run_command(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130

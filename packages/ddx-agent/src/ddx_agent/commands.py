@@ -61,7 +61,4 @@ def run_command(arguments: Sequence[str]) -> int:
 def _run(command: AsyncCommand, options: argparse.Namespace) -> int:
     import trio
 
-    try:
-        return trio.run(command, options)
-    except KeyboardInterrupt:
-        return 130
+    return trio.run(command, options)

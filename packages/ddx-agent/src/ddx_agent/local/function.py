@@ -10,10 +10,12 @@ orders/
 from __future__ import annotations
 
 import ast
+import difflib
 import os
+import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -100,6 +102,8 @@ def load_function(folder: Path) -> Function:
     """Read a function folder. Raises ConfigError, naming the file and the key."""
     folder = folder.resolve()
     if not folder.is_dir():
+        if folder.exists():
+            raise ConfigError(f"{folder} is a file; name the folder that it is in: {folder.parent}")
         raise ConfigError(f"{folder}: no such folder")
     file = folder / settings_file
     settings = _read_settings(file)
@@ -115,15 +119,19 @@ def load_function(folder: Path) -> Function:
         python = str(folder / settings.python)
         if not Path(python).exists():
             raise ConfigError(f"{file}: python = {settings.python!r}: no such file")
+    environment = {name: _as_text(value) for name, value in settings.environment.items()}
+    handler = settings.handler or _default_handler(folder, runtime)
+    if runtime == "python":
+        _check_python(python, folder, environment)
     return Function(
         folder=folder,
         name=settings.name or folder.name,
-        handler=settings.handler or _default_handler(folder, runtime),
+        handler=handler,
         runtime=runtime,
         python=python,
         memory_mb=settings.memory_mb,
         timeout_s=settings.timeout_s,
-        environment={name: _as_text(value) for name, value in settings.environment.items()},
+        environment=environment,
         log_format=settings.log_format,
         tracing=settings.tracing,
         region=settings.region,
@@ -153,14 +161,48 @@ def _readable(message: str) -> str:
     what = what.replace("`", "")
     what = what[:1].lower() + what[1:]
     if what.startswith("object contains unknown field "):
-        return f"unknown key {what.removeprefix('object contains unknown field ')}"
+        return _unknown_key(what.removeprefix("object contains unknown field "))
+    if what.startswith("invalid enum value "):
+        what += f", expected {_choices[where.rstrip('`')]}"
     return f"{where.rstrip('`')}: {what}" if at else what
+
+
+_choices = {"runtime": "python or bootstrap", "log_format": "Text or JSON", "tracing": "Active or PassThrough"}
+
+
+def _unknown_key(key: str) -> str:
+    close = difflib.get_close_matches(key, _Settings.__struct_fields__, n=1)
+    return f"unknown key {key}{f'; did you mean {close[0]}?' if close else ''}"
 
 
 def _as_text(value: str | int | float | bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+# An exit code that the interpreter itself does not use.
+_no_client = 77
+_find_client = f"import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('awslambdaric') else {_no_client})"
+
+
+def _check_python(python: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """Without the runtime's client a function dies in its init, and the reason is one line among its logs."""
+    try:
+        found = subprocess.run(  # noqa: S603 - the interpreter that the function will run in
+            [python, "-c", _find_client],
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot run {python}, the function's interpreter: {error.strerror}") from error
+    if found.returncode == _no_client:
+        raise ConfigError(
+            f"Python functions run on AWS's own client, which {python} does not have: {python} -m pip install awslambdaric"
+        )
 
 
 def _check_bootstrap(file: Path) -> None:
@@ -187,7 +229,8 @@ def _default_handler(folder: Path, runtime: Runtime) -> str:
                 return f"{file.stem}.{wanted}"
     raise ConfigError(
         f"{folder}: found neither `{bootstrap_file}` nor a Python file ({', '.join(_handler_files)}) that defines "
-        f'{" or ".join(_handler_names)}; name it in {settings_file}: handler = "module.function"'
+        f"{' or '.join(_handler_names)}. A Python function elsewhere: name it in {settings_file}, "
+        'handler = "module.function". Another language: put an executable `bootstrap` there that starts its runtime'
     )
 
 

@@ -65,9 +65,12 @@ def _at_least_one(text: str) -> int:
 
 
 async def run_local(args: argparse.Namespace) -> int:
-    """The exit code: 0 when all is well, 1 when an outcome or the accounts are not, 2 when it could not start."""
+    """The exit code: 0 when all is well, 1 when an outcome or the accounts are not, 2 when it could not start.
+
+    130 when it was interrupted before all events had been played.
+    """
     try:
-        report = await _run(args, _changed(load_function(args.folder), args), _extension_command(args))
+        report, all_played = await _run(args, _changed(load_function(args.folder), args), _extension_command(args))
     except PortsTaken as error:
         sys.stderr.write(f"ddx local: {error}. {_ports_advice}\n")
         return 2
@@ -81,8 +84,12 @@ async def run_local(args: argparse.Namespace) -> int:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
     else:
         _say(report_text.summary(report, _width()))
+    if not all_played:
+        return 130
     return 0 if report.ok else 1
 
+
+_interrupted = "\nddx local: interrupted; an invocation that runs is seen to its end. Ctrl-C again stops at once.\n"
 
 _ports_advice = (
     "That process would get what the function sends. Stop it (another `ddx local`, a Datadog Agent?), or run the function "
@@ -124,9 +131,11 @@ def _extension_command(args: argparse.Namespace) -> list[str] | None:
     return command
 
 
-async def _run(args: argparse.Namespace, function: Function, command: Sequence[str] | None) -> Report:
+async def _run(args: argparse.Namespace, function: Function, command: Sequence[str] | None) -> tuple[Report, bool]:
+    """What came of it, and whether all was played that was to be; `--serve` has no end of its own to miss."""
     invocations: list[Played] = []
     said: deque[str] = deque(maxlen=max_extension_lines)
+    all_played = args.serve
 
     def on_line(source: str, line: str) -> None:
         if source not in ("function", "platform"):
@@ -151,10 +160,11 @@ async def _run(args: argparse.Namespace, function: Function, command: Sequence[s
                 _tell_how_to_invoke(local, args)
                 await trio.sleep_forever()
             await _play(local, args, invocations)
+            all_played = True
             nursery.cancel_scope.cancel("all events have been played")
         accounts = await local.finish()
         platform = local.platform
-        return make_report(
+        report = make_report(
             function,
             extension=command,
             cpu_share=platform.cpu_share,
@@ -165,11 +175,13 @@ async def _run(args: argparse.Namespace, function: Function, command: Sequence[s
             accounts=accounts,
             extension_output=tuple(said),
         )
+    return report, all_played
 
 
 async def _cancel_on_signal(scope: trio.CancelScope) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for _ in signals:
+            sys.stderr.write(_interrupted)
             scope.cancel("interrupted")
             return
 
