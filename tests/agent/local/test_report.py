@@ -138,6 +138,22 @@ def test_unexpected_outcome_is_marked() -> None:
     assert lines[0] == "✗ s: timeout, expected success"
 
 
+def test_unexpected_outcome_shows_what_was_said_last_and_whole() -> None:
+    traceback = "[ERROR] KeyError: " + "k" * 100 + "\rTraceback (most recent call last):\r  File \x1b[2J"
+    said = (*(("function", f"line {number}") for number in range(50)), ("function", traceback))
+    answer = b'{"errorMessage": "' + b"m" * 2_000 + b'"}'
+    result = make_result(status="error", function_error="Unhandled", payload=answer, log_lines=said)
+    lines = report_text.invocation_lines(played(Sample(name="s", payload=b"{}"), result), 80)
+    assert lines[-3:] == [
+        f"    │ [ERROR] KeyError: {'k' * 100}",
+        "    │ Traceback (most recent call last):",
+        "    │   File �[2J",
+    ]
+    assert lines[3] == "    │ … 13 lines before"
+    assert len(lines) == 4 + report_text.max_failure_lines
+    assert len(lines[2]) == report_text.max_failure_text
+
+
 def test_python_log_line_loses_its_head_and_injected_ids() -> None:
     line = "[INFO]\t2026-01-01T00:00:00.000Z\tr1\t[dd.trace_id=1 dd.span_id=2] hello"
     assert report_text.log_text(line) == "INFO    hello"

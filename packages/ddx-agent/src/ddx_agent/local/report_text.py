@@ -1,4 +1,7 @@
-"""The report of `ddx local` for people: at most as wide as the terminal, nothing that a terminal would obey. Pure."""
+"""The report of `ddx local` for people: at most as wide as the terminal, nothing that a terminal would obey. Pure.
+
+Only what an invocation said that ended otherwise than expected may be wider: there a cut would hide the reason.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from .report import LogLine, MetricPoint, Played, Report, SpanNode, Trace
 
 max_log_lines = 12
 max_rows = 60
+# Bounds, in characters and lines, of what is shown of an invocation that ended otherwise than expected.
+max_failure_text = 1_000
+max_failure_lines = 40
 
 # A traced cold start has one of these for every module that was loaded: they are counted, not shown.
 _loading = ("aws.lambda.import", "aws.lambda.import_runtime", "aws.lambda.require", "aws.lambda.require_runtime")
@@ -61,10 +67,23 @@ def invocation_lines(each: Played, width: int) -> list[str]:
     response = each.response if isinstance(each.response, str) else json.dumps(each.response, ensure_ascii=False)
     lines = [f"{mark} {each.name}: {outcome}", f"    {times}", f"    → {plain(response)}"]
     told = [line for source, line in each.log_lines if source == "function"]
-    lines += [f"    │ {log_text(line)}" for line in told[:max_log_lines]]
-    if len(told) > max_log_lines:
-        lines.append(f"    │ … {len(told) - max_log_lines} more lines")
-    return [cut(line, width) for line in lines]
+    if each.as_expected:
+        lines += [f"    │ {log_text(line)}" for line in told[:max_log_lines]]
+        if len(told) > max_log_lines:
+            lines.append(f"    │ … {len(told) - max_log_lines} more lines")
+        return [cut(line, width) for line in lines]
+    parts = [part for line in told for part in _parts(line)]
+    if len(parts) > max_failure_lines:
+        lines.append(f"    │ … {len(parts) - max_failure_lines} lines before")
+    # The reason stands at the end.
+    lines += [f"    │ {part}" for part in parts[-max_failure_lines:]]
+    return [cut(line, max_failure_text) for line in lines]
+
+
+def _parts(line: str) -> list[str]:
+    """A log line as it was written: a traceback has several lines of its own."""
+    first, *rest = line.replace("\r", "\n").strip("\n").split("\n")
+    return [log_text(first), *map(plain, rest)]
 
 
 def log_text(line: str) -> str:

@@ -92,8 +92,8 @@ async def run_local(args: argparse.Namespace) -> int:
 _interrupted = "\nddx local: interrupted; an invocation that runs is seen to its end. Ctrl-C again stops at once.\n"
 
 _ports_advice = (
-    "That process would get what the function sends. Stop it (another `ddx local`, a Datadog Agent?), or run the function "
-    "alone with --no-extension."
+    "That process would get what the function sends. Stop it (another `ddx local`, a Datadog Agent?), run the function "
+    'alone with --no-extension, or move the extension (docs/local.md, "The command").'
 )
 
 
