@@ -214,6 +214,8 @@ def _tell_how_to_invoke(local: Local, args: argparse.Namespace) -> None:
             f"  curl -d '{{}}' {url}/2015-03-31/functions/{name}/invocations",
             f"  aws lambda invoke --endpoint-url {url} --function-name {name} /dev/stdout",
             f"  boto3.client('lambda', endpoint_url='{url}').invoke(FunctionName='{name}', Payload=b'{{}}')",
+            "AWS's tools want a region and credentials, which may be anything:",
+            "  export AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x",
             f"What arrives: {intake_url}/    Stop with Ctrl-C.",
             "",
         ]
