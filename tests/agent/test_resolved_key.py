@@ -158,3 +158,51 @@ async def test_a_refused_key_that_stays_the_same_is_no_other_key(autojump_clock:
         same = await key.get()
         assert same is not None
         assert not await key.refused(same)
+
+
+async def test_a_passing_failure_at_a_reload_does_not_bring_a_weaker_key(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    strong, weak = Vault("good", Refused("status 500"), ValueError("x"), "renewed"), Vault("leftover")
+    async with running([strong, weak], reload_interval_s=10) as key:
+        await key.get()
+        for expected in ("good", "good", "renewed"):
+            await trio.sleep(11)
+            await key.get()
+            await trio.testing.wait_all_tasks_blocked()
+            assert await key.get() == ApiKey(expected)
+            assert key.state == "from DD_0"
+    assert weak.calls == 0
+    assert "the key that it gave before is kept" in caplog.text
+
+
+async def test_a_stronger_source_that_is_back_is_used_at_a_reload(autojump_clock: trio.testing.MockClock) -> None:
+    async with running([Vault(Refused("no"), "good"), Vault("leftover")], reload_interval_s=10) as key:
+        assert await key.get() == ApiKey("leftover")
+        await trio.sleep(11)
+        await key.get()
+        await trio.testing.wait_all_tasks_blocked()
+        assert key.state == "from DD_0"
+
+
+async def test_a_refused_key_whose_source_fails_makes_room_for_the_next_source(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running([Vault("revoked", Refused("gone")), Vault("spare")]) as key:
+        revoked = await key.get()
+        assert revoked is not None
+        assert await key.refused(revoked)
+        assert await key.get() == ApiKey("spare")
+
+
+async def test_a_refusal_counts_until_the_source_gives_the_key_again(autojump_clock: trio.testing.MockClock) -> None:
+    strong, weak = Vault("good", "good", Refused("status 500")), Vault("leftover")
+    async with running([strong, weak], reload_interval_s=100) as key:
+        good = await key.get()
+        assert good is not None
+        assert not await key.refused(good), "the source gives the same one again"
+        await trio.sleep(101)
+        await key.get()
+        await trio.testing.wait_all_tasks_blocked()
+        assert await key.get() == good
+        assert weak.calls == 0

@@ -3,6 +3,7 @@
 Rules of this file:
 - Nobody waits for a key but a flush, and that no longer than `first_wait_s`: data without a key stays in its buffers.
 - The first source that gives a key is used; one that fails makes room for the next, and all are tried again later.
+- A key that no intake has refused is never given up for one of a weaker source.
 - Intervals count on the wall clock, which also runs while the sandbox is frozen.
 """
 
@@ -22,8 +23,8 @@ Fetch = Callable[[], Awaitable[str]]
 
 first_wait_s = 1.0
 renewal_wait_s = 3.0
-# Four sources, each of which may take two tries of five seconds.
-resolve_limit_s = 45.0
+# Five sources, each of which may take two tries of five seconds.
+resolve_limit_s = 55.0
 first_pause_s = 1.0
 longest_pause_s = 300.0
 # An intake that refuses a good key (a wrong site, say) must not make every flush ask AWS.
@@ -54,6 +55,7 @@ class ResolvedKey:
         self._wall_clock = wall_clock
         self._key: ApiKey | None = None
         self._from = ""
+        self._is_refused = False
         self._resolved_ns = 0
         self._refused_ns: int | None = None
         self._wanted = trio.Event()
@@ -75,6 +77,7 @@ class ResolvedKey:
 
     async def refused(self, key: ApiKey) -> bool:
         if key == self._key:
+            self._is_refused = True
             # All signals are refused at the same time: the first one has it renewed, and all wait for that.
             if not self._wanted.is_set():
                 now = self._wall_clock()
@@ -125,22 +128,29 @@ class ResolvedKey:
             try:
                 text = await source.fetch()
             except DdxError as error:
-                is_last = number + 1 == len(self._sources)
-                log.warning(
-                    "api_key_not_resolved",
-                    about=source.variable,
-                    reason=str(error),
-                    next=self._sources[number + 1].variable if not is_last else "tried again later",
-                )
-                continue
+                reason, tell = str(error), log.warning
             except Exception as error:
                 # The last handler of one source. Its text may hold what it was given, so only the type is told.
-                log.error("api_key_not_resolved", about=source.variable, reason=type(error).__name__)
-                continue
-            key = ApiKey(text)
-            if key != self._key:
-                self._key, self._from = key, source.variable
-                log.debug("api_key_resolved", source=source.variable)
-                self.on_key()
-            return True
+                reason, tell = type(error).__name__, log.error
+            else:
+                self._take(ApiKey(text), source.variable)
+                return True
+            keeps = self._key is not None and source.variable == self._from and not self._is_refused
+            is_last = number + 1 == len(self._sources)
+            following = "tried again later" if is_last else self._sources[number + 1].variable
+            tell(
+                "api_key_not_resolved",
+                about=source.variable,
+                reason=reason,
+                next="the key that it gave before is kept" if keeps else following,
+            )
+            if keeps:
+                break
         return False
+
+    def _take(self, key: ApiKey, variable: str) -> None:
+        self._is_refused = False
+        if key != self._key:
+            self._key, self._from = key, variable
+            log.debug("api_key_resolved", source=variable)
+            self.on_key()
