@@ -94,6 +94,7 @@ class _Examination:
             for each in (
                 config.api_key.plain,
                 config.api_key.kms,
+                config.api_key.kms_encrypted,
                 *(endpoint.api_key for endpoint in (*intakes.more_metrics, *intakes.more_traces, *intakes.more_logs)),
                 *(part for proxy in (rules.https, rules.http) if proxy is not None for part in proxy.auth or ()),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from ddx_agent.aws import api_key_in, delegated_key
 from ddx_agent.config import Config
@@ -40,13 +41,14 @@ def key_sources(config: Config, aws_of: AwsOf, environ: Mapping[str, str]) -> li
 
         sources.append(KeySource("DD_ORG_UUID", delegated))
 
+    async def decrypted(ciphertext: str) -> str:
+        return api_key_in(await aws_of.aws.decrypt(ciphertext))
+
     if settings.kms is not None:
-        ciphertext = settings.kms
+        sources.append(KeySource("DD_KMS_API_KEY", partial(decrypted, settings.kms)))
 
-        async def decrypted() -> str:
-            return api_key_in(await aws_of.aws.decrypt(ciphertext))
-
-        sources.append(KeySource("DD_KMS_API_KEY", decrypted))
+    if settings.kms_encrypted is not None:
+        sources.append(KeySource("DD_API_KEY_KMS_ENCRYPTED", partial(decrypted, settings.kms_encrypted)))
 
     if settings.secret_arn is not None:
         arn = settings.secret_arn

@@ -14,9 +14,13 @@ class ApiKeySettings(Section):
         about="Delegated authentication: Datadog gives a key to the function's IAM role in this organization.",
     )  # fmt: skip
     kms: str | None = setting(
-        "DD_KMS_API_KEY", "DD_API_KEY_KMS_ENCRYPTED", default=None, parser=parse.secret, yaml="kms_api_key",
+        "DD_KMS_API_KEY", default=None, parser=parse.secret, yaml="kms_api_key",
         about="The key encrypted with KMS, base64, with or without the function's encryption context.",
     )  # fmt: skip
+    kms_encrypted: str | None = setting(
+        "DD_API_KEY_KMS_ENCRYPTED", default=None, parser=parse.secret, yaml="", about="As `DD_KMS_API_KEY`, asked after it.",
+    )  # fmt: skip
+    one_source = (("kms", "kms_encrypted"),)
     secret_arn: str | None = setting(
         "DD_API_KEY_SECRET_ARN", default=None, parser=parse.text,
         about="ARN of a Secrets Manager secret: the key as text, or JSON with `dd_api_key` or `apiKey`.",
@@ -41,4 +45,5 @@ class ApiKeySettings(Section):
     @property
     def is_asked_for(self) -> bool:
         """Whether the key is had by asking somebody: AWS, or Datadog in the role's name."""
-        return any(each is not None for each in (self.org_uuid, self.kms, self.secret_arn, self.ssm_arn))
+        asked = (self.org_uuid, self.kms, self.kms_encrypted, self.secret_arn, self.ssm_arn)
+        return any(each is not None for each in asked)
