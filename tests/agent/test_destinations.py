@@ -96,15 +96,73 @@ def test_a_worker_is_not_told_the_protocol_that_datadog_s_intake_speaks() -> Non
     config = load_config(environ, file=ConfigFile()).config
     headers = (("DD-PROTOCOL", "agent-json"), ("x", "y"))
     payload = Payload(path="/p", content_type="c", body=b"", items=1, headers=headers)
-    worker, additional = destinations(config, StaticKey("k"))["logs"]
-    assert worker.headers(payload) == (("x", "y"),)
+    to_worker, additional = destinations(config, StaticKey("k"))["logs"]
+    assert to_worker.headers(payload) == (("x", "y"),)
     assert additional.headers(payload) == headers
 
 
-def test_a_worker_without_a_url_is_told_and_logs_go_to_datadog() -> None:
-    loaded = load_config({"DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED": "true"}, file=ConfigFile())
-    assert "logs go to Datadog" in str(loaded.complaints[0])
-    assert destinations(loaded.config, StaticKey("k"))["logs"][0].base_url == "https://http-intake.logs.datadoghq.com"
+worker = "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://worker:8282/?source=lambda",
+        "https://worker.example/logs/",
+        "http://worker:8282",
+        "http://[fd00::1]:8282/a//b/?x=1&y=%2F#part",
+        "http://10.0.0.1/" + "a" * 3000,
+    ],
+)
+def test_a_worker_s_url_is_used_untouched(url: str) -> None:
+    assert urls(**{f"{worker}_ENABLED": "true", f"{worker}_URL": f" {url} "})["logs"] == [url]
+    assert load_config({f"{worker}_URL": url.replace("http", "HTTP", 1)}).config.intakes.worker_url == url
+
+
+@pytest.mark.parametrize(
+    ("written", "header"),
+    [
+        ("user:p%40ss@", "Basic dXNlcjpwQHNz"),
+        ("user:a@b@", "Basic dXNlcjphQGI="),
+        ("user@", "Basic dXNlcjo="),
+        ("@", None),
+    ],
+)
+def test_credentials_in_a_worker_s_url_are_a_header_and_never_shown(written: str, header: str | None) -> None:
+    (endpoint,) = endpoints(**{f"{worker}_ENABLED": "1", f"{worker}_URL": f"http://{written}worker:8282/logs?a@b"})[
+        "logs"
+    ]
+    payload = Payload(path="/p", content_type="c", body=b"", items=1, headers=(("DD-PROTOCOL", "agent-json"),))
+    assert endpoint.url(payload) == "http://worker:8282/logs?a@b"
+    assert endpoint.headers(payload) == (() if header is None else (("Authorization", header),))
+    assert "Basic" not in repr(endpoint)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [None, " ", "worker:8282", "ftp://worker", "http://", "http:///logs", "http://worker:99999", "http://worker:0",
+     "http://[::1", "http://wor ker", "http://worker/\x00", "http://w\u00f6rker"],
+)  # fmt: skip
+def test_no_log_goes_around_a_worker_without_a_usable_url(written: str | None) -> None:
+    more = {"DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS": json.dumps([{"api_key": "l1", "Host": "logs.example"}])}
+    environ = {f"{worker}_ENABLED": "true", "DD_SERVERLESS_LOGS_ENABLED": "true"} | more
+    loaded = load_config(environ | ({} if written is None else {f"{worker}_URL": written}), file=ConfigFile())
+    assert not loaded.config.logs.enabled
+    assert loaded.config.logs.telemetry_types == ("platform",)
+    (severe,) = [each for each in loaded.complaints if each.is_severe]
+    assert "no logs are shipped" in str(severe)
+
+
+def test_a_worker_s_url_that_comes_from_a_secret_is_waited_for() -> None:
+    environ = {f"{worker}_ENABLED": "true"}
+    loaded = load_config(environ, file=ConfigFile(), secrets={f"{worker}_URL": "http://worker:8282"})
+    assert loaded.config.logs.enabled
+    assert loaded.complaints == ()
+
+
+def test_who_collects_no_logs_hears_nothing_of_the_worker() -> None:
+    environ = {f"{worker}_ENABLED": "true", "DD_SERVERLESS_LOGS_ENABLED": "false"}
+    assert load_config(environ, file=ConfigFile()).complaints == ()
 
 
 def proxied(intake: str, **environ: str) -> list[str] | None:

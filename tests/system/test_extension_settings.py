@@ -118,7 +118,7 @@ async def test_an_observability_pipelines_worker_gets_the_logs_and_nothing_else(
     async with open_intake() as worker:
         settings = {
             "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED": "true",
-            "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL": f"{worker.url}/api/v2/logs",
+            "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL": f"{worker.url}/api/v2/logs?source=lambda",
         }
         async with open_world(tmp_path, settings=settings) as world:
             await tell(world, [0])

@@ -21,6 +21,7 @@ def judge(**environ: str) -> list[Finding]:
         ({"DD_ENV": "prod", "DD_SERVICE": "orders"}, Level.OK, "2 settings set"),
         ({"DD_FLUSH_TIMEOUT": "5s"}, Level.WARNING, "DD_FLUSH_TIMEOUT: expected seconds"),
         ({"DD_TAGS": "env:a", "DD_ENV": "b"}, Level.WARNING, "differs from DD_ENV"),
+        ({"DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED": "1"}, Level.ERROR, "no logs are shipped"),
         ({"DD_FLUSHING_STRATEGY": "end"}, Level.NOTE, "use DD_SERVERLESS_FLUSH_STRATEGY"),
         ({"DD_LOG_LEVL": "debug"}, Level.WARNING, "did you mean DD_LOG_LEVEL?"),
         ({"DD_SITE": "app.datadoghq.eu"}, Level.WARNING, "no"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
 from ddx_agent.config import Config
 from ddx_agent.config.endpoints import AdditionalEndpoint
@@ -63,10 +65,22 @@ def proxied_destinations(config: Config, key: ApiKeySource, intake: str) -> list
 def _logs_primary(config: Config, key: ApiKeySource) -> Endpoint:
     intakes = config.intakes
     if intakes.worker_enabled and intakes.worker_url:
-        # The worker's URL is complete: nothing is appended to it.
-        return Endpoint(name="logs", base_url=intakes.worker_url, key=key, path="", omits=("dd-protocol",))
+        return _worker(intakes.worker_url, key)
     base_url = intakes.logs_url or f"https://http-intake.logs.{config.general.site}"
     return Endpoint(name="logs", base_url=base_url, key=key)
+
+
+def _worker(url: str, key: ApiKeySource) -> Endpoint:
+    """Its URL is complete: nothing is appended to it. Credentials in it are sent as every HTTP client sends them."""
+    scheme, _, rest = url.partition("://")
+    credentials, at, _ = urlsplit(url).netloc.rpartition("@")
+    adds: tuple[tuple[str, str], ...] = ()
+    if credentials:
+        user, _, password = credentials.partition(":")
+        encoded = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+        adds = (("Authorization", f"Basic {encoded}"),)
+    base_url = f"{scheme}://{rest.removeprefix(f'{credentials}{at}')}"
+    return Endpoint(name="logs", base_url=base_url, key=key, path="", omits=("dd-protocol",), adds=adds)
 
 
 def _additional(signal: str, endpoints: Iterable[AdditionalEndpoint]) -> list[Endpoint]:

@@ -16,11 +16,12 @@ def contradictions(config: Config) -> Iterator[Complaint]:
         own = dedicated.get(key)
         if own and own != value:
             yield Complaint("DD_TAGS", f"its tag `{key}` differs from DD_{key.upper()}", f"DD_{key.upper()} is used")
-    if intakes.worker_enabled and not intakes.worker_url:
+    if intakes.lacks_worker and config.logs.enabled:
         yield Complaint(
             "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL",
-            "it is not set, though the worker is enabled",
-            "logs go to Datadog",
+            "the worker is enabled and has no usable URL",
+            "no logs are shipped, so that none goes around the worker",
+            is_severe=True,
         )
     if network.skip_ssl_validation and network.tls_cert_file:
         yield Complaint("DD_TLS_CERT_FILE", "DD_SKIP_SSL_VALIDATION is on", "any certificate is accepted")

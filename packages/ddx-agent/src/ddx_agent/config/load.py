@@ -54,7 +54,10 @@ def load_config(
             _keep_strongest(group, section, values, sources)
         sections[section] = kind(**values)
     config = Config(**sections)
-    return Loaded(config, (*file.complaints, *reader.complaints, *contradictions(config)), sources, file)
+    complaints = (*file.complaints, *reader.complaints, *contradictions(config))
+    if config.intakes.lacks_worker:
+        config.logs = config.logs.switched_off()
+    return Loaded(config, complaints, sources, file)
 
 
 _strength = ("secret", "environment", "file")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -181,6 +182,22 @@ def url(raw: Raw) -> str | None:
         address = f"https://{address}"
     if re.fullmatch(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[^\s?#]*)?", address):
         return address
+    raise ValueError(f"expected {form}")
+
+
+def whole_url(raw: Raw) -> str | None:
+    """An http or https URL that is complete: credentials, path, closing slash and query stay as they were written."""
+    form = "a complete URL like http://worker:8282/logs?source=lambda"
+    address = _text(raw, form)
+    if not address:
+        return None
+    scheme, separator, rest = address.partition("://")
+    if scheme.lower() in ("http", "https") and separator and re.fullmatch(r"[!-~]+", rest):
+        # A port or an address in brackets that is none is a ValueError.
+        with suppress(ValueError):
+            parts = urlsplit(address)
+            if re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", parts.hostname or "") and parts.port != 0:
+                return f"{scheme.lower()}://{rest}"
     raise ValueError(f"expected {form}")
 
 

@@ -22,7 +22,8 @@ _hosts_of_a_site = frozenset({"api", "app", "http-intake", "trace", "www"})
 def judge_settings(loaded: Loaded, environ: Mapping[str, str]) -> list[Finding]:
     found = Findings("settings")
     for complaint in loaded.complaints:
-        found.warning(str(complaint), _correct(complaint))
+        tell = found.error if complaint.is_severe else found.warning
+        tell(str(complaint), _correct(complaint))
     for complaint in judge_names(read_environment(environ), known_variables()):
         if complaint.variable in without_effect or complaint.variable in not_yet:
             found.note(str(complaint), f"take {complaint.variable} out, or leave it: it does no harm")

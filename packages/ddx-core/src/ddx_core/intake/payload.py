@@ -51,11 +51,11 @@ class StaticKey:
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One intake. `base_url` has no trailing slash; a payload's path is appended to it.
+    """One intake. `base_url` has no trailing slash, since a payload's path is appended to it.
 
     `name` appears in logs and on the status page. The first endpoint of a signal is its primary. `path` stands in place of
-    the payloads' own; `omits` names headers of payloads (in lower case) that it is not sent. What an endpoint that is not
-    `is_reliable` does not take at once is dropped and counted.
+    the payloads' own; `omits` names headers of payloads (in lower case) that it is not sent, `adds` are headers of its own,
+    which may hold secrets. What an endpoint that is not `is_reliable` does not take at once is dropped and counted.
     """
 
     name: str
@@ -63,15 +63,19 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     key: ApiKeySource
     path: str | None = None
     omits: tuple[str, ...] = ()
+    adds: tuple[tuple[str, str], ...] = ()
     is_reliable: bool = True
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name!r}, {self.base_url!r})"
 
     def url(self, payload: Payload) -> str:
         return self.base_url + (payload.path if self.path is None else self.path)
 
     def headers(self, payload: Payload) -> tuple[tuple[str, str], ...]:
         if not self.omits:
-            return payload.headers
-        return tuple(header for header in payload.headers if header[0].lower() not in self.omits)
+            return (*payload.headers, *self.adds) if self.adds else payload.headers
+        return (*(header for header in payload.headers if header[0].lower() not in self.omits), *self.adds)
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,10 +61,16 @@ class Intakes(Section):
         about="Send logs to an Observability Pipelines Worker instead of Datadog.",
     )  # fmt: skip
     worker_url: str | None = setting(
-        "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL", default=None, parser=parse.url,
-        yaml="observability_pipelines_worker.logs.url", about="The worker's URL, used as it is.",
+        "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL", default=None, parser=parse.whole_url, is_secret=True,
+        yaml="observability_pipelines_worker.logs.url",
+        about="The worker's URL, used as it is. With the worker on and no usable URL no logs are shipped.",
     )  # fmt: skip
 
     @property
     def uses_worker(self) -> bool:
         return self.worker_enabled and self.worker_url is not None
+
+    @property
+    def lacks_worker(self) -> bool:
+        """There is no way for logs: one around the worker, which may be there to redact them, is none."""
+        return self.worker_enabled and self.worker_url is None
