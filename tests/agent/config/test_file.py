@@ -117,3 +117,45 @@ def test_any_bytes_give_a_tree_or_a_refusal(content: bytes) -> None:
 )
 def test_a_mistyped_key_is_told_and_what_is_the_full_agent_s_is_not(tree: dict[str, Any], told: list[str]) -> None:
     assert [str(each) for each in judge_keys(tree, known_paths())] == told
+
+
+no_otlp = "OTLP is not received yet"
+no_spans = "the agent makes no invocation spans yet"
+no_appsec = "App and API Protection is not there yet"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('service_mapping: "a:b"', [("service_mapping", no_spans)]),
+        ("serverless_appsec_enabled: true", [("serverless_appsec_enabled", no_appsec)]),
+        ("capture_lambda_payload: true", [("capture_lambda_payload", no_spans)]),
+        ("trace_propagation_style: datadog", [("trace_propagation_style", no_spans)]),
+        ("span_dedup_timeout: 5", [("span_dedup_timeout", "repeated spans are recognised at once")]),
+        ("apm_config: {features: [x], env: prod, replace_tags: []}",
+         [("apm_config.features", no_otlp), ("apm_config.env", "use DD_ENV")]),
+        ("otlp_config: {receiver: {protocols: {http: {endpoint: x}, grpc: {transport: tcp}}}, debug: {verbosity: x}}",
+         [("otlp_config.receiver.protocols.http.endpoint", no_otlp),
+          ("otlp_config.receiver.protocols.grpc.transport", "gRPC is served over TCP")]),
+        ("otlp_config: {traces: {span_name_remappings: {a: b}, ignore_missing_datadog_fields: true}}",
+         [("otlp_config.traces.span_name_remappings", no_otlp),
+          ("otlp_config.traces.ignore_missing_datadog_fields", no_otlp)]),
+        ("service_mapping:\notlp_config: {logs: {enabled: }, receiver: ~}\ncapture_lambda_payload: null", []),
+    ],
+)  # fmt: skip
+def test_a_key_that_does_nothing_here_is_told_with_the_reason(content: str, told: list[tuple[str, str]]) -> None:
+    complaints = list(judge_keys(parse_yaml(content.encode()), known_paths()))
+    assert [each.variable for each in complaints] == [path for path, _ in told]
+    for complaint, (_, why) in zip(complaints, told, strict=True):
+        assert complaint.problem.startswith(why)
+
+
+def test_no_setting_of_ours_is_said_to_do_nothing() -> None:
+    tree: dict[str, Any] = {}
+    for path in known_paths():
+        *sections, last = path.split(".")
+        node = tree
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[last] = "x"
+    assert list(judge_keys(tree, known_paths())) == []

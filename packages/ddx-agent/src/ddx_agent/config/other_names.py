@@ -89,14 +89,23 @@ def judge_names(names: Iterable[str], known: Iterable[str]) -> Iterator[Complain
                 yield Complaint(name, f"no such setting; did you mean {meant}?", "it is ignored")
 
 
-full_agent_keys = frozenset({
-    "app_key", "dogstatsd_origin_detection", "dogstatsd_port", "statsd_metric_namespace_blocklist",
-})  # fmt: skip
+full_agent_keys = frozenset({"app_key", "dogstatsd_port", "statsd_metric_namespace_blocklist"})
 """Paths of the full Agent's datadog.yaml that look like mistyped ones of ours."""
+
+_other_paths: dict[str, str] = {
+    "apm_config.env": without_effect["DD_APM_ENV"],
+    "apm_config.features": not_yet["DD_APM_FEATURES"],
+    "otlp_config.traces.ignore_missing_datadog_fields": not_yet["DD_OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS"],
+    # Libraries read the variables of these two, and nobody but the agent the file.
+    "trace_propagation_style": not_yet["DD_TRACE_PROPAGATION_EXTRACT_FIRST"],
+    "trace_propagation_style_extract": not_yet["DD_TRACE_PROPAGATION_EXTRACT_FIRST"],
+}
+"""Why paths of datadog.yaml do nothing that are not spelled like their variable."""
 
 
 def judge_keys(tree: Mapping[str, Any], known: Iterable[str]) -> Iterator[Complaint]:
-    """A complaint for every key of datadog.yaml that is close to one of ours, and for a section that is none.
+    """A complaint for every key of datadog.yaml that does nothing here or is close to one of ours, and for a section that is
+    none.
 
     What is close to nothing is the full Agent's own, whose file may be used here as it is.
     """
@@ -109,9 +118,13 @@ def judge_keys(tree: Mapping[str, Any], known: Iterable[str]) -> Iterator[Compla
             path = f"{before}{key}"
             if path in sections and isinstance(value, dict):
                 yield from judge(value, f"{path}.")  # type: ignore[arg-type]
-            elif path in sections and path not in leaves and value not in ("", "null", "~", None):
+            elif path in sections and path not in leaves and not _is_blank(value):
                 yield Complaint(path, "expected a section with keys and values", "it is ignored")
-            elif path not in ours and path not in full_agent_keys and len(path) <= 200:
+            elif path in ours:
+                continue
+            elif told := list(_without_effect(path, value)):
+                yield from told
+            elif path not in full_agent_keys and len(path) <= 200:
                 siblings = frozenset(
                     each for each in ours if each.startswith(before) and "." not in each[len(before) :]
                 )
@@ -120,6 +133,24 @@ def judge_keys(tree: Mapping[str, Any], known: Iterable[str]) -> Iterator[Compla
                     yield Complaint(path, f"no such setting; did you mean {before}{meant}?", "it is ignored")
 
     yield from judge(tree, "")
+
+
+def _without_effect(path: str, value: Any) -> Iterator[Complaint]:
+    """Of one key that is none of ours, and of all beneath it."""
+    why = _other_paths.get(path)
+    if why is None:
+        variable = f"DD_{path.replace('.', '_').upper()}"
+        why = without_effect.get(variable) or not_yet.get(variable)
+    if why is not None:
+        if not _is_blank(value):
+            yield Complaint(path, why, "it is ignored")
+    elif isinstance(value, dict):
+        for key, inner in value.items():  # type: ignore[misc]
+            yield from _without_effect(f"{path}.{key}", inner)
+
+
+def _is_blank(value: Any) -> bool:
+    return value in ("", "null", "~", None)
 
 
 def _stands_for_another(name: str, ours: frozenset[str]) -> bool:
