@@ -52,6 +52,73 @@ def test_each_setting_is_shown_with_value_source_and_default() -> None:
     assert any(line.startswith("* DD_SITE") and "datadoghq.eu" in line for line in text.splitlines())
 
 
+arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"
+
+
+def rows_of(environ: dict[str, str]) -> dict[str, tuple[str, str]]:
+    rows = json.loads(explain_json(load_config(environ, file=no_file), environ))["settings"]
+    return {row["setting"]: (row["value"], row["source"]) for row in rows}
+
+
+def test_a_setting_that_a_secret_gives_names_the_secret_s_variable_and_no_value() -> None:
+    environ = {
+        "DD_TAGS": "a:b",
+        "DD_TAGS_SECRET_ARN": arn,
+        "DD_SITE_SECRET_ARN": "nonsense",
+        "dd_url_kms_encrypted": "x",
+    }
+    rows = rows_of(environ)
+    assert rows["general.tags"] == ("***", "DD_TAGS_SECRET_ARN")
+    assert rows["general.site"] == ("***", "DD_SITE_SECRET_ARN")
+    assert rows["intakes.metrics_url"] == ("***", "DD_URL_KMS_ENCRYPTED")
+    text = explain_text(load_config(environ, file=no_file), environ)
+    assert any(line.startswith("* DD_SITE") for line in text.splitlines())
+    assert "a:b" not in text
+    assert arn not in text
+
+
+def test_a_general_setting_s_secret_gives_those_that_have_nothing_of_their_own() -> None:
+    environ = {
+        "DD_COMPRESSION_LEVEL": "3",
+        "DD_COMPRESSION_LEVEL_SECRET_ARN": arn,
+        "DD_LOGS_CONFIG_COMPRESSION_LEVEL": "7",
+    }
+    rows = rows_of(environ)
+    assert rows["logs.compression_level"] == ("7", "DD_LOGS_CONFIG_COMPRESSION_LEVEL")
+    assert rows["metrics.compression_level"] == ("***", "DD_COMPRESSION_LEVEL_SECRET_ARN")
+
+
+def test_what_a_secret_gives_is_not_said_to_be_missing() -> None:
+    worker = "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS"
+    environ = {f"{worker}_ENABLED": "true", f"{worker}_URL_SECRET_ARN": arn}
+    assert all_complaints(load_config(environ, file=no_file), environ) == []
+
+
+def test_ports_and_hosts_that_are_read_at_start_are_shown() -> None:
+    rows = rows_of(
+        {
+            "DD_APM_RECEIVER_PORT": "9126",
+            "DDX_LIFECYCLE_PORT": "8124",
+            "DDX_DOGSTATSD_HOST": "::1",
+            "DD_APM_NON_LOCAL_TRAFFIC": "Yes",
+        }
+    )
+    assert rows["ports.apm_receiver_port"] == ("9126", "DD_APM_RECEIVER_PORT")
+    assert rows["ports.lifecycle_port"] == ("8124", "DDX_LIFECYCLE_PORT")
+    assert rows["ports.dogstatsd_host"] == ("::1", "DDX_DOGSTATSD_HOST")
+    assert rows["ports.apm_non_local_traffic"] == ("true", "DD_APM_NON_LOCAL_TRAFFIC")
+    assert rows["ports.dogstatsd_non_local_traffic"] == ("false", "default")
+    assert rows["ports.telemetry_port"] == ("8999", "default")
+
+
+@pytest.mark.parametrize("written", ["abc", "65536", "-1", "8125.0"])
+def test_what_is_no_port_is_told(written: str) -> None:
+    environ = {"DD_DOGSTATSD_PORT": written}
+    assert rows_of(environ)["ports.dogstatsd_port"] == ("8125", "default")
+    (complaint,) = all_complaints(load_config(environ, file=no_file), environ)
+    assert str(complaint) == "DD_DOGSTATSD_PORT: expected a port number from 0 to 65535; 8125 is used"
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
