@@ -94,6 +94,7 @@ may_catch_everything = {
     "ddx_core/lifecycle/telemetry.py",
     "ddx_core/pipeline.py",
     "ddx_metrics/dogstatsd/ingest.py",
+    "ddx_agent/config/load.py",
     "ddx_agent/doctor/ask.py",
     "ddx_agent/doctor/examine.py",
     "ddx_agent/extension.py",

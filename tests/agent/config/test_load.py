@@ -311,6 +311,17 @@ def test_an_empty_list_clears_what_the_file_says() -> None:
     assert load_config({"DD_LOGS_CONFIG_PROCESSING_RULES": "[]"}, file=file).config.logs.rules == ()
 
 
+def test_a_defect_in_reading_one_setting_costs_that_setting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(raw: object) -> object:
+        raise LookupError(raw)
+
+    monkeypatch.setattr(section_types["general"].settings["env"], "parse", broken)
+    loaded = load_config({"DD_ENV": "S3CR3T", "DD_SERVICE": "web"}, file=no_file)
+    assert (loaded.config.general.env, loaded.config.general.service) == (None, "web")
+    (told,) = loaded.complaints
+    assert str(told) == "DD_ENV: reading it failed with LookupError, which is a defect of ddx; the default is used"
+
+
 def test_thousands_of_bad_entries_make_few_lines() -> None:
     loaded = load_config({"DD_LOGS_CONFIG_PROCESSING_RULES": f"[{','.join(['7'] * 5000)}]"}, file=no_file)
     assert len(loaded.complaints) == 21

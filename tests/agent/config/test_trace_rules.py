@@ -100,3 +100,52 @@ apm_config:
 )
 def test_both_spellings_count(name: str) -> None:
     assert load_config({name: "true"}, file=no_file).config.traces.obfuscation.removes_query
+
+
+@pytest.mark.parametrize(
+    ("written", "patterns"),
+    [
+        ("a\nb", ("a", "b")),
+        ("a\r\nb,c\r\n\n d ", ("a", "b", "c", "d")),
+        ("a\rb\n", ("a", "b")),
+        ('"a,\nb"\nc', ("a,\nb", "c")),
+        ('"never, closed', ("never, closed",)),
+    ],
+)
+def test_resources_to_ignore_may_stand_on_lines_of_their_own(written: str, patterns: tuple[str, ...]) -> None:
+    loaded = load_config({"DD_APM_IGNORE_RESOURCES": written}, file=no_file)
+    assert not loaded.complaints
+    assert loaded.config.traces.filters.ignore_resources == patterns
+
+
+def test_resources_to_ignore_may_be_a_block_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "datadog.yaml"
+    path.write_text("apm_config:\n  ignore_resources: |\n    GET /health\n    GET /ready\n")
+    loaded = load_config({}, file=read_file(str(path)))
+    assert not loaded.complaints
+    assert loaded.config.traces.filters.ignore_resources == ("GET /health", "GET /ready")
+
+
+def test_a_pattern_without_end_is_refused() -> None:
+    (complaint,) = load_config({"DD_APM_IGNORE_RESOURCES": "x" * 131_073}, file=no_file).complaints
+    assert complaint.problem == "expected regular expressions of at most 131072 characters"
+
+
+@pytest.mark.parametrize(
+    ("name", "separator"),
+    [
+        ("DD_APM_IGNORE_RESOURCES", ","),
+        ("DD_APM_FILTER_TAGS_REGEX_REQUIRE", " "),
+        ("DD_APM_FILTER_TAGS_REGEX_REJECT", " "),
+        ("DD_APM_FILTER_TAGS_REJECT", " "),
+    ],
+)
+def test_entries_past_the_thousandth_are_left_out_and_counted(name: str, separator: str) -> None:
+    loaded = load_config({name: separator.join(f"a{number}:b" for number in range(1003))}, file=no_file)
+    (complaint,) = loaded.complaints
+    assert str(complaint) == (
+        f"{name}: 3 of 1003 entries are too many: a list has at most 1000; it is left out, the rest is used"
+    )
+    filters = loaded.config.traces.filters
+    kept = [*filters.ignore_resources, *filters.require_regex, *filters.reject_regex, *filters.reject]
+    assert [str(each) for each in kept] == [f"a{number}:b" for number in range(1000)]

@@ -97,6 +97,10 @@ class _Reader:
             except ValueError as error:
                 refused.append((source, str(error)))
                 continue
+            except Exception as error:
+                # Its text may quote the value.
+                refused.append((source, f"reading it failed with {type(error).__name__}, which is a defect of ddx"))
+                continue
             if isinstance(value, Partly):
                 problems = _bounded(value.problems)
                 if problems and not value.value:

@@ -294,15 +294,22 @@ def tag_patterns(raw: Raw) -> Partly:
 
 
 def patterns(raw: Raw) -> Partly:
-    """Regular expressions with commas between them; one that has commas itself is written in double quotes."""
+    """Regular expressions with commas or line breaks between them; one that has such itself is written in double quotes."""
     if isinstance(raw, str):
-        from csv import reader
-
-        lines = reader([] if raw.strip() == "[]" else [raw], skipinitialspace=True)
-        entries = [each for line in lines for each in line]
+        entries = [] if raw.strip() == "[]" else _quoted_list(raw)
     else:
         entries = _pieces(raw, ",", "regular expressions")
     return Partly(*parse_patterns([each.strip() for each in entries if each.strip()]))
+
+
+def _quoted_list(text: str) -> list[str]:
+    from csv import Error, field_size_limit, reader
+    from io import StringIO
+
+    try:
+        return [each for line in reader(StringIO(text, newline=""), skipinitialspace=True) for each in line]
+    except Error:
+        raise ValueError(f"expected regular expressions of at most {field_size_limit()} characters") from None
 
 
 def _entries(raw: Raw) -> list[str]:

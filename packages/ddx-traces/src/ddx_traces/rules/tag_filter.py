@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -13,6 +13,10 @@ from ..span import Span
 
 if TYPE_CHECKING:
     from ddx_core.regex import Matcher
+
+
+most_entries: Final = 1000
+"""Of one list. A pattern takes some 30 microseconds at the start, and every trace may be searched for all of them."""
 
 
 class TagRule(msgspec.Struct, frozen=True):
@@ -60,8 +64,8 @@ class FilterSettings(msgspec.Struct, frozen=True, kw_only=True):
 def parse_tag_rules(entries: Sequence[str], *, are_patterns: bool) -> tuple[tuple[TagRule, ...], tuple[str, ...]]:
     """Entries like `key:value` or `key`, split at the first colon; and what is wrong with those left out."""
     rules: list[TagRule] = []
-    problems: list[str] = []
-    for number, entry in enumerate(entries, 1):
+    problems = _too_many(entries)
+    for number, entry in enumerate(entries[:most_entries], 1):
         key, colon, value = (part.strip() for part in entry.partition(":"))
         if not key:
             problems.append(f"entry {number} has no key: expected key:value or key")
@@ -79,14 +83,19 @@ def parse_tag_rules(entries: Sequence[str], *, are_patterns: bool) -> tuple[tupl
 def parse_patterns(entries: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Those that are regular expressions, and what is wrong with the others."""
     patterns: list[str] = []
-    problems: list[str] = []
-    for number, entry in enumerate(entries, 1):
+    problems = _too_many(entries)
+    for number, entry in enumerate(entries[:most_entries], 1):
         try:
             compile_pattern(entry)
             patterns.append(entry)
         except ValueError as error:
             problems.append(f"entry {number}: {error}")
     return tuple(patterns), tuple(problems)
+
+
+def _too_many(entries: Sequence[str]) -> list[str]:
+    left = len(entries) - most_entries
+    return [] if left <= 0 else [f"{left} of {len(entries)} entries are too many: a list has at most {most_entries}"]
 
 
 class TraceFilter:
