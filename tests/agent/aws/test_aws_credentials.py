@@ -37,7 +37,7 @@ async def test_credentials_of_the_container_endpoint_are_kept_until_shortly_befo
             "Token": "fresh",
             "Expiration": (now + timedelta(hours=1)).isoformat().replace("+00:00", "Z"),
         }
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         aws = Aws(container_environ(server), http, wall_clock=lambda: int(clock[0].timestamp() * 1e9))
         for _ in range(3):
             assert await aws.secret(arn) == "text"
@@ -57,7 +57,7 @@ async def test_credentials_that_cannot_be_renewed_are_used_to_their_end() -> Non
             "SecretAccessKey": "b",
             "Expiration": (now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S"),
         }
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         aws = Aws(container_environ(server), http, wall_clock=lambda: int(clock[0].timestamp() * 1e9))
         await aws.credentials()
         server.credentials_token = "changed"
@@ -88,7 +88,7 @@ async def test_the_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
     async with open_aws() as server:
         server.credentials = {"AccessKeyId": "a", "SecretAccessKey": "b"}
         path = tmp_path / "token"
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         environ = container_environ(server, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(path))
         aws = Aws(environ, http)
         with pytest.raises(AwsError, match="TOKEN_FILE cannot be read"):
@@ -131,6 +131,6 @@ def test_a_token_is_not_told_to_anybody(url: str) -> None:
 
 async def test_keys_of_the_environment_come_before_the_endpoint() -> None:
     async with open_aws() as server:
-        aws = Aws(container_environ(server, **environ), HttpClient(trust_env=False))
+        aws = Aws(container_environ(server, **environ), HttpClient())
         assert (await aws.credentials()).access_key == "A"
         assert not server.calls

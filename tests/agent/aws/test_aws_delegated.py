@@ -17,7 +17,7 @@ from tests.support.aws import error, open_aws
 @asynccontextmanager
 async def clients(**environ: str) -> AsyncGenerator[tuple[Aws, stand_in.Aws, HttpClient]]:
     async with open_aws() as server:
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         try:
             yield Aws(server.environ | environ, http), server, http
         finally:

@@ -10,21 +10,15 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddx_agent.aws import Aws, AwsError, HttpClient
+from ddx_agent.aws import Aws, AwsError, HttpClient, shared_proxies
 from ddx_agent.aws.transport import Answer
+from ddx_agent.config import Config
+from ddx_agent.secrets import AwsOf
 from ddx_core.http import Request, Response, Route, Routes, open_tcp_listener, serve_http
+from ddx_core.intake import TlsPolicy
 from tests.support.aws import open_aws
 from tests.support.cancel import cancel_at_every_step
 from tests.support.forward_proxy import ForwardProxy
-
-proxy_variables = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    for name in proxy_variables:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 async def test_a_request_names_its_sender_and_asks_for_nothing_compressed() -> None:
@@ -37,7 +31,7 @@ async def test_a_request_names_its_sender_and_asks_for_nothing_compressed() -> N
     async with trio.open_nursery() as nursery:
         listener = await open_tcp_listener("127.0.0.1", 0)
         await nursery.start(serve_http, [listener], Routes([Route(("POST",), "/", handler)]))
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         await http.call("x", "POST", f"http://127.0.0.1:{listener.socket.getsockname()[1]}/", headers={"X": "y"})
         await http.aclose()
         nursery.cancel_scope.cancel()
@@ -46,17 +40,19 @@ async def test_a_request_names_its_sender_and_asks_for_nothing_compressed() -> N
     assert (headers.get("user-agent") or "").startswith("ddx/")
 
 
-async def test_the_token_of_the_credentials_endpoint_is_never_told_to_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def behind(proxy: ForwardProxy, **environ: str) -> HttpClient:
+    return HttpClient(proxies=lambda: shared_proxies({"HTTP_PROXY": proxy.url(), **environ}))
+
+
+async def test_the_token_of_the_credentials_endpoint_is_never_told_to_a_proxy() -> None:
     async with open_aws() as server, trio.open_nursery() as nursery:
         proxy = await ForwardProxy().start(nursery)
-        monkeypatch.setenv("HTTP_PROXY", proxy.url())
-        monkeypatch.setenv("ALL_PROXY", proxy.url())
         server.credentials = {"AccessKeyId": "a", "SecretAccessKey": "b"}
         environ = {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{server.url}/credentials",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": server.credentials_token,
         }
-        http = HttpClient()
+        http = behind(proxy)
         assert (await Aws(environ, http).credentials()).access_key == "a"
         assert not proxy.requests
         # Everything else goes by the proxy.
@@ -66,39 +62,65 @@ async def test_the_token_of_the_credentials_endpoint_is_never_told_to_a_proxy(mo
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("no_proxy", ["", "[::1]", "::1/128", "fd00::/8", "[fd00::1]:443,10.0.0.0/8", "http://[", "%"])
+async def test_whatever_no_proxy_holds_others_are_reached_by_the_proxy(no_proxy: str) -> None:
+    async with open_aws() as server, trio.open_nursery() as nursery:
+        proxy = await ForwardProxy().start(nursery)
+        http = behind(proxy, NO_PROXY=no_proxy)
+        assert (await http.call("x", "POST", f"http://aws.example:{server.port}/", headers={})).status == 403
+        assert len(proxy.requests) == 1
+        await http.aclose()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("no_proxy", ["[::1]", "::1/128", "fd00::/8"])
+async def test_secrets_are_read_whatever_no_proxy_holds(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    async with open_aws() as server:
+        server.secrets["s"] = {"SecretString": "text"}
+        aws_of = AwsOf(Config(), {**server.environ, "NO_PROXY": no_proxy})
+        assert await aws_of.aws.secret("s") == "text"
+        await aws_of.aclose()
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "proxy"),
+    [
+        ({"HTTPS_PROXY": "p:1"}, "https://kms.eu-west-1.amazonaws.com", "http://p:1"),
+        ({"https_proxy": "p:1"}, "https://kms.eu-west-1.amazonaws.com", "http://p:1"),
+        ({"ALL_PROXY": "p:1"}, "https://kms.eu-west-1.amazonaws.com", "http://p:1"),
+        ({"ALL_PROXY": "p:1", "HTTPS_PROXY": "q:1"}, "https://kms.eu-west-1.amazonaws.com", "http://q:1"),
+        ({"ALL_PROXY": "p:1", "HTTPS_PROXY": "q:1"}, "http://aws.example", "http://p:1"),
+        ({"HTTP_PROXY": "p:1"}, "https://kms.eu-west-1.amazonaws.com", None),
+        ({"HTTPS_PROXY": "p:1", "NO_PROXY": "amazonaws.com"}, "https://kms.eu-west-1.amazonaws.com", None),
+        ({"HTTPS_PROXY": "p:1", "no_proxy": "*"}, "https://kms.eu-west-1.amazonaws.com", None),
+        ({"DD_PROXY_HTTPS": "p:1", "HTTPS_PROXY": " "}, "https://kms.eu-west-1.amazonaws.com", None),
+    ],
+)
+def test_the_proxy_that_all_programs_share(environ: dict[str, str], url: str, proxy: str | None) -> None:
+    found = shared_proxies(environ).proxy_for(url)
+    assert (found and found.url) == proxy
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "127.0.0.1", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"]
 )
-async def test_addresses_of_credentials_are_reached_directly(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import httpx
-
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    async with open_aws() as server:
-        http = HttpClient()
-        await http.call("x", "POST", f"{server.url}/", headers={})
-        client: Any = http._client  # pyright: ignore[reportPrivateUsage]
-        chosen = client._transport_for_url(httpx.URL(f"http://{host}:1338/x"))
-        assert chosen is client._transport
-        assert client._transport_for_url(httpx.URL("https://kms.eu-west-1.amazonaws.com/")) is not client._transport
-        await http.aclose()
+def test_addresses_of_credentials_are_reached_directly(host: str) -> None:
+    assert shared_proxies({"ALL_PROXY": "http://127.0.0.1:1"}).proxy_for(f"http://{host}:1338/x") is None
 
 
 @pytest.mark.parametrize(
     ("url", "proxy", "told"),
     [
-        ("http://[", None, "the URL cannot be read"),
-        ("ftp://localhost/", None, "cannot be made"),
-        ("nonsense", None, "cannot be made"),
-        ("https://aws.example/", "socks5://me:S3CR3T@127.0.0.1:1", "SOCKS proxy"),
-        ("https://aws.example/", "ftp://me:S3CR3T@127.0.0.1:1", "cannot be made"),
+        ("http://[", "", "the URL cannot be read"),
+        ("ftp://localhost/", "", "cannot be made"),
+        ("nonsense", "", "cannot be made"),
+        ("https://aws.example/", "socks5://me:S3CR3T@127.0.0.1:1", "HTTPS_PROXY, .* other protocols are not supported"),
+        ("https://aws.example/", "ftp://me:S3CR3T@127.0.0.1:1", "HTTPS_PROXY, .* other protocols are not supported"),
     ],
 )
-async def test_a_request_that_cannot_be_made_is_told(
-    url: str, proxy: str | None, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if proxy is not None:
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
-    http = HttpClient()
+async def test_a_request_that_cannot_be_made_is_told(url: str, proxy: str, told: str) -> None:
+    http = HttpClient(proxies=lambda: shared_proxies({"HTTPS_PROXY": proxy}))
     with pytest.raises(AwsError, match=told) as caught:
         await http.call("kms:Decrypt", "POST", url, headers={})
     assert "S3CR3T" not in str(caught.value)
@@ -106,16 +128,16 @@ async def test_a_request_that_cannot_be_made_is_told(
     await http.aclose()
 
 
-async def test_a_certificate_file_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")
+async def test_a_certificate_file_that_cannot_be_read_is_told() -> None:
+    policy = TlsPolicy("/nonexistent/ca.pem")
     with pytest.raises(AwsError, match=r"cannot be made \(FileNotFoundError\)"):
-        await HttpClient().call("kms:Decrypt", "POST", "https://127.0.0.1:1/", headers={})
+        await HttpClient(make_tls=policy.make_context).call("kms:Decrypt", "POST", "https://127.0.0.1:1/", headers={})
 
 
 @pytest.mark.parametrize("value", ["S3CR3T\n", "S3CR3T\r\nX: y", "S3CR3T\u00e9", "S3CR3T\x00"])
 async def test_a_header_that_cannot_be_sent_is_not_quoted(value: str) -> None:
     async with open_aws() as server:
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         with pytest.raises(AwsError) as caught:
             await http.call("x", "POST", f"{server.url}/", headers={"Authorization": value})
         assert "S3CR3T" not in str(caught.value)
@@ -131,7 +153,7 @@ async def test_the_second_try_comes_after_a_pause_of_chance() -> None:
 
     async with open_aws() as server:
         server.secrets["s"] = {"SecretString": "text"}
-        http = HttpClient(trust_env=False, chance=chance)
+        http = HttpClient(chance=chance)
         aws = Aws(server.environ, http)
         assert await aws.secret("s") == "text"
         assert not asked
@@ -154,7 +176,7 @@ def test_whatever_a_socket_says_is_an_answer_or_an_aws_error(said: bytes, has_he
         async with trio.open_nursery() as nursery:
             listener = await open_tcp_listener("127.0.0.1", 0)
             nursery.start_soon(trio.serve_listeners, speak, [listener])
-            http = HttpClient(trust_env=False, chance=lambda: -0.5)
+            http = HttpClient(chance=lambda: -0.5)
             try:
                 with trio.fail_after(10):
                     answer = await http.call(
@@ -173,12 +195,12 @@ async def test_a_call_that_is_cancelled_leaves_nothing_open_and_the_client_usabl
     arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:datadog"
     async with open_aws() as server:
         server.secrets[arn] = {"SecretString": "text"}
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         aws = Aws(server.environ, http)
 
         async def check(completed: bool) -> None:
-            client: Any = http._client  # pyright: ignore[reportPrivateUsage]
-            assert client is None or not client._transport._pool.connections
+            clients: dict[Any, Any] = http._clients  # pyright: ignore[reportPrivateUsage]
+            assert not any(client._transport._pool.connections for client in clients.values())
             with trio.fail_after(5):
                 assert await aws.secret(arn) == "text"
 
@@ -199,7 +221,7 @@ async def test_no_connection_is_used_twice() -> None:
     async with trio.open_nursery() as nursery:
         listener = await open_tcp_listener("127.0.0.1", 0)
         nursery.start_soon(trio.serve_listeners, speak, [listener])
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         for _ in range(2):
             await http.call("x", "GET", f"http://127.0.0.1:{listener.socket.getsockname()[1]}/", headers={})
         await http.aclose()
@@ -209,7 +231,7 @@ async def test_no_connection_is_used_twice() -> None:
 
 async def test_a_client_that_is_closed_closes_once_more_and_opens_anew() -> None:
     async with open_aws() as server:
-        http = HttpClient(trust_env=False)
+        http = HttpClient()
         await http.aclose()
         for _ in range(2):
             assert (await http.call("x", "POST", f"{server.url}/", headers={})).status == 403

@@ -20,8 +20,8 @@ from .transport import HttpClient
 
 refresh_before_s = 300.0
 relative_host = "http://169.254.170.2"
-# Where Amazon EKS answers, besides loopback and ECS.
-_known_hosts = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
+credential_hosts = ("169.254.170.2", "169.254.170.23", "fd00:ec2::23")
+"""Where ECS and EKS answer, besides loopback: no proxy can reach them, nor may it see their token."""
 
 
 class _Answer(msgspec.Struct, rename="pascal"):
@@ -109,7 +109,7 @@ def container_url(environ: Mapping[str, str]) -> str | None:
     else:
         if parts.scheme == "https" and host:
             return full
-        if parts.scheme == "http" and (host in _known_hosts or host == "localhost" or _is_loopback(host)):
+        if parts.scheme == "http" and (host in credential_hosts or host == "localhost" or _is_loopback(host)):
             return full
     raise AwsError("AWS_CONTAINER_CREDENTIALS_FULL_URI names neither https nor an address of this machine")
 

@@ -6,13 +6,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import trio
 
 from ddx_agent import version
-from ddx_core.intake import load_httpx
+from ddx_core.intake import ProxyRules, load_httpx
 
 from .errors import AwsError, error_kind, is_throttled
 
@@ -28,9 +28,6 @@ connect_limit_s = 2.0
 tries = 2
 pause_s = 0.2
 most_answer_bytes = 1 << 20
-
-# This machine, and where ECS and EKS give credentials: no proxy can reach them, nor may it see their token.
-_never_by_proxy: Final = ("localhost", "127.0.0.1", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]")
 
 
 class Answer(NamedTuple):
@@ -50,20 +47,18 @@ class HttpClient:
         self,
         *,
         make_tls: Callable[[], ssl.SSLContext] | None = None,
-        proxy: Proxy | None = None,
-        trust_env: bool = True,
+        proxies: Callable[[], ProxyRules] = ProxyRules,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`trust_env` takes the proxy that all programs share (HTTPS_PROXY, NO_PROXY), where `proxy` is not given."""
+        """`proxies` is asked at each call and may raise ValueError for a proxy that is none; unless given, no proxy is used."""
         self._make_tls = make_tls
-        self._proxy = proxy
-        self._trust_env = trust_env
+        self._proxies = proxies
         self._chance = chance
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[Proxy | None, httpx.AsyncClient] = {}
 
     async def aclose(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
             await client.aclose()
 
     async def call(self, what: str, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
@@ -72,6 +67,10 @@ class HttpClient:
         import httpx
 
         host = _host_of(what, url)
+        try:
+            proxy = self._proxies().proxy_for(url)
+        except ValueError as error:
+            raise AwsError(f"{what}: {error}") from None
         reason, kind, status = "", "", None
         for attempt in range(tries):
             if attempt:
@@ -79,13 +78,13 @@ class HttpClient:
             reason, kind, status = f"no answer within {call_limit_s:g} s", "", None
             try:
                 with trio.move_on_after(call_limit_s):
-                    answer = await self._exchange(method, url, headers, body)
+                    answer = await self._exchange(self._client(proxy), method, url, headers, body)
                     kind = error_kind(answer.body) if answer.status >= 400 else ""
                     if answer.status < 500 and answer.status != 429 and not is_throttled(kind):
                         return answer
                     status = answer.status
                     reason = f"{kind} (status {status})" if kind else f"status {status}"
-            # An OSError is a certificate file (SSL_CERT_FILE) that cannot be read; those of sockets come as httpx's own.
+            # An OSError is a certificate file that cannot be read; those of sockets come as httpx's own.
             except (
                 httpx.InvalidURL,
                 httpx.UnsupportedProtocol,
@@ -94,10 +93,6 @@ class HttpClient:
                 OSError,
             ) as error:
                 raise AwsError(f"{what}: the request to {host} cannot be made ({type(error).__name__})") from None
-            except ImportError:
-                raise AwsError(
-                    f"{what}: HTTPS_PROXY or ALL_PROXY names a SOCKS proxy, which is not supported"
-                ) from None
             except httpx.ConnectTimeout:
                 reason = f"no connection within {connect_limit_s:g} s"
             except httpx.TimeoutException:
@@ -106,26 +101,33 @@ class HttpClient:
                 reason = type(error).__name__
         raise AwsError(f"{what}: {host} gave {reason}", kind=kind, status=status, may_pass=True)
 
-    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _client(self, proxy: Proxy | None) -> httpx.AsyncClient:
         import httpx
 
-        if self._client is None:
-            proxy = self._proxy
-            self._client = httpx.AsyncClient(
+        client = self._clients.get(proxy)
+        if client is None:
+            client = self._clients[proxy] = httpx.AsyncClient(
                 # The body is read as it comes, so nothing may be compressed.
                 headers={"User-Agent": f"ddx/{version}", "Accept-Encoding": "identity"},
                 follow_redirects=False,
                 timeout=httpx.Timeout(call_limit_s, connect=connect_limit_s),
                 # Calls are minutes apart, and a connection that was open in a freeze may be dead.
                 limits=httpx.Limits(max_keepalive_connections=0),
-                trust_env=self._trust_env,
-                mounts={f"all://{host}": None for host in _never_by_proxy} if proxy is None else None,
+                # What it makes of NO_PROXY fails for networks and addresses in brackets.
+                trust_env=False,
                 verify=self._make_tls() if self._make_tls is not None else True,
                 proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.auth),
             )
-        request = self._client.build_request(method, url, headers=dict(headers), content=body)
+        return client
+
+    async def _exchange(
+        self, client: httpx.AsyncClient, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        import httpx
+
+        request = client.build_request(method, url, headers=dict(headers), content=body)
         request.stream = _body_type()(body)
-        async with aclosing(await self._client.send(request, stream=True)) as response:
+        async with aclosing(await client.send(request, stream=True)) as response:
             content = b""
             with trio.CancelScope() as reading:
                 async for chunk in response.aiter_raw():

@@ -149,7 +149,7 @@ class _Examination:
 
         async def ask(used_for: str, site: str, key: ApiKey) -> Validation:
             api_url = self._place.api_url or f"https://api.{site}"
-            http = self._aws_of.datadog(api_url)
+            http = self._aws_of.datadog
             return await validate(http, key, site=site, api_url=api_url, timeout_s=timeout_s, used_for=used_for)
 
         return await side_by_side([functools.partial(ask, *each) for each in wanted])

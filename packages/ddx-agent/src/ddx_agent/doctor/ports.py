@@ -95,7 +95,7 @@ def _is_one_program(holder: str, other: str) -> bool:
 
 
 async def _own_version(number: int) -> str | None:
-    client = HttpClient(trust_env=False)
+    client = HttpClient()
     try:
         answer = await client.call("status", "GET", f"http://127.0.0.1:{number}/ddx/status", headers={})
         return msgspec.json.decode(answer.body, type=_Status).version if answer.status == 200 else None

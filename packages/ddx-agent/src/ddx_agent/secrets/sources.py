@@ -36,7 +36,7 @@ def key_sources(config: Config, aws_of: AwsOf, environ: Mapping[str, str]) -> li
 
         async def delegated() -> str:
             api_url = f"https://api.{config.general.site}"
-            key = await delegated_key(aws_of.aws, aws_of.datadog(api_url), org_uuid=org_uuid, api_url=api_url)
+            key = await delegated_key(aws_of.aws, aws_of.datadog, org_uuid=org_uuid, api_url=api_url)
             return api_key_in(key)
 
         sources.append(KeySource("DD_ORG_UUID", delegated))
