@@ -377,6 +377,17 @@ def test_a_url_that_is_none_is_unavailable_at_once(backend: str, url: str) -> No
         run_on(backend, scenario)
 
 
+@pytest.mark.parametrize("host", ["xn--.invalid", "xn--a.invalid"])
+def test_a_name_that_stands_for_no_letters_is_a_host_that_cannot_be_reached(backend: str, host: str) -> None:
+    async def scenario() -> None:
+        async with IntakeClient(ClientSettings(), RetryPolicy(max_attempts=1)) as client:
+            await client.send(an_endpoint(f"http://{host}:1"), a_payload())
+
+    with pytest.raises(Unavailable, match="ConnectError") as caught:
+        run_on(backend, scenario)
+    assert not caught.value.maybe_delivered
+
+
 def test_a_certificate_store_that_cannot_be_read_is_unavailable(backend: str) -> None:
     def broken() -> ssl.SSLContext:
         raise FileNotFoundError("no such file: ca.pem")

@@ -108,7 +108,7 @@ class Connections:
                     if isinstance(error, httpx.TransportError) and (
                         progress.is_http2 or not isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
                     ):
-                        host = pool.url(endpoint.base_url).host
+                        host = urlsplit(endpoint.base_url).hostname or ""
                         was_opened = pool.opened > opened_before
                         return progress.failed(error, host=host, proxy=pool.proxy, was_opened=was_opened)
                     if isinstance(error, httpx.TransportError | httpx.InvalidURL | ValueError):
