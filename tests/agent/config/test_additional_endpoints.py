@@ -57,6 +57,13 @@ def test_a_bad_entry_is_named_by_its_place_and_the_others_work(bad: dict[str, An
     assert problem.startswith("entry 1: expected")
 
 
+@pytest.mark.parametrize("bad", [None, "", "k\u00e9", [], {}])
+def test_a_bad_key_is_named_by_its_place_and_the_others_work(bad: object) -> None:
+    found = endpoint_map()({"https://a": ["k1", bad, "k2"], "https://b": ["k3"]})
+    assert [endpoint.api_key for endpoint in found.value] == ["k1", "k2", "k3"]
+    assert found.problems == ("entry 1: expected an API key as text in place 2",)
+
+
 @pytest.mark.parametrize("form", [0, 1])
 def test_logs_endpoints(form: int) -> None:
     host = "agent-http-intake.logs.datadoghq.com"

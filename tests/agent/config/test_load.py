@@ -115,6 +115,38 @@ def test_urls_lose_trailing_slashes_and_gain_a_scheme(written: str, url: str) ->
     assert load(DD_LOGS_CONFIG_LOGS_DD_URL=written).intakes.logs_url == url
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://a-b.c_d.example.:443/p%20q/r", "http://127.0.0.1:1", "http://[::1]:65535", "http://[fd00::1.2.3.4]",
+        "http://agent", "https://xn--bcher-kva.example", "https://1.2.example", f"https://{'a' * 63}.example",
+    ],
+)  # fmt: skip
+def test_addresses_that_can_exist_are_taken(address: str) -> None:
+    assert load(DD_DD_URL=address).intakes.metrics_url == address
+
+
+impossible_hosts = (
+    "[::::]", "[1.2.3.4]", "[fe80::1%eth0]", "[]", "[::1", "::1", "a..b", ".a", ".", "999.1.1.1", "xn--",
+    "a.XN--.b", "xn--a.b!", "b\u00fccher.example", f"{'a' * 64}.example", "a." * 127 + "a", "me@host",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("host", impossible_hosts)
+def test_hosts_that_cannot_exist_are_refused(host: str) -> None:
+    assert complaint(DD_DD_URL=f"https://{host}:1").startswith("DD_DD_URL: expected a URL like https://host")
+    assert complaint(DD_SITE=host).startswith("DD_SITE: expected a Datadog site")
+    endpoints = f'[{{"api_key": "k", "Host": "{host}"}}]'
+    assert "entry 1: Host is" in complaint(DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS=endpoints)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "123456", "-1", "", "a"])
+def test_ports_that_cannot_exist_are_refused(port: str) -> None:
+    assert complaint(DD_APM_DD_URL=f"http://127.0.0.1:{port}").startswith("DD_APM_DD_URL: expected a URL")
+    assert complaint(DD_SITE=f"localhost:{port}").startswith("DD_SITE: expected a Datadog site")
+    assert "entry 1: expected a URL" in complaint(DD_ADDITIONAL_ENDPOINTS=f'{{"http://a:{port}": ["k"]}}')
+
+
 def test_the_first_of_two_variables_wins() -> None:
     assert load(DD_DD_URL="http://a", DD_URL="http://b").intakes.metrics_url == "http://a"
     assert load(DD_URL="http://b").intakes.metrics_url == "http://b"
@@ -340,3 +372,26 @@ def test_lists_may_be_written_as_json(written: str) -> None:
     loaded = load_config({"DD_APM_OBFUSCATION_ELASTICSEARCH_KEEP_VALUES": written}, file=ConfigFile())
     assert loaded.config.traces.elasticsearch_keep == ("one", "two")
     assert loaded.complaints == ()
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["[team:web, env:prod]", "[team:web env:prod]", "['team:web', \"env:prod\"]", ' ["team:web","env:prod"] '],
+)
+def test_brackets_about_tags_make_a_list(written: str) -> None:
+    assert load(DD_TAGS=written).general.tags == (("team", "web"), ("env", "prod"))
+
+
+@pytest.mark.parametrize("written", ["[1, one]", "[1,one]", '["1", "one"]'])
+def test_brackets_about_names_make_a_list(written: str) -> None:
+    assert load(DD_LAMBDA_CUSTOMER_METRICS_EXCLUDE_TAGS=written).metrics.exclude_tags == ("1", "one")
+
+
+@pytest.mark.parametrize("written", ['[{"team": "web"}]', "[[a:b]]", "[a:b][c:d]"])
+def test_lists_of_lists_or_maps_are_no_tags(written: str) -> None:
+    assert complaint(DD_TAGS=written).startswith("DD_TAGS: expected tags like key:value")
+
+
+def test_brackets_in_patterns_stay() -> None:
+    filters = load(DD_APM_FILTER_TAGS_REGEX_REJECT="[k]:[a-z]").traces.filters
+    assert [str(rule) for rule in filters.reject_regex] == ["[k]:[a-z]"]

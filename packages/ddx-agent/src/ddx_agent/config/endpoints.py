@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -33,10 +33,11 @@ def endpoint_map(*, path: str = "") -> parse.Parser:
         for number, (address, keys) in enumerate(tree.items(), 1):
             try:
                 base_url = parse.url(address)
-                cleaned = _keys(keys)
+                cleaned, left_out = _keys(keys)
             except ValueError as error:
                 problems.append(f"entry {number}: {error}")
                 continue
+            problems.extend(f"entry {number}: {problem}" for problem in left_out)
             if base_url is not None:
                 endpoints.extend(AdditionalEndpoint(base_url.removesuffix(path), key) for key in cleaned)
         return Partly(tuple(endpoints), tuple(problems))
@@ -77,7 +78,7 @@ def _logs_endpoint(entry: Any) -> AdditionalEndpoint:
     if not cleaned:
         raise ValueError("api_key is missing")
     host = fields.get("host")
-    if not isinstance(host, str) or not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host.strip()):
+    if not isinstance(host, str) or not parse.is_host(host.strip()):
         raise ValueError("Host is missing or no host name (it has no https:// and no path)")
     port = parse.whole_number(1, 65535)(str(fields.get("port", 443)))
     scheme = "https" if _flag(fields, "use_ssl", default=True) else "http"
@@ -93,14 +94,20 @@ def _flag(fields: dict[str, Any], name: str, *, default: bool) -> bool:
     raise ValueError(f"{name}: expected true or false")
 
 
-def _keys(written: Any) -> list[str]:
+def _keys(written: Any) -> tuple[list[str], list[str]]:
+    """The keys, and what is wrong with those left out."""
     keys: list[Any] = [written] if isinstance(written, str) else written
     if not isinstance(written, (str, list)) or not keys:
         raise ValueError("expected a list of API keys")
-    cleaned = [key for each in keys if isinstance(each, str) and (key := parse.secret(each))]
-    if len(cleaned) < len(keys):
-        raise ValueError("expected API keys as text")
-    return cleaned
+    cleaned = [_key(each) for each in keys]
+    problems = [f"expected an API key as text in place {place}" for place, key in enumerate(cleaned, 1) if key is None]
+    return [key for key in cleaned if key is not None], problems
+
+
+def _key(written: Any) -> str | None:
+    with suppress(ValueError):
+        return parse.secret(written) if isinstance(written, str) else None
+    return None
 
 
 def _tree(raw: Raw, kind: type[Any], form: str) -> Any:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -120,12 +120,12 @@ log_level = one_of(
 
 def comma_list(raw: Raw) -> tuple[str, ...]:
     """`a,b, c` or a list. `[]` is the empty list, which is something else than not set."""
-    return tuple(piece.strip() for piece in _pieces(raw, r",", "names with commas between them") if piece.strip())
+    return tuple(piece.strip() for piece in _words(raw, r",", "names with commas between them") if piece.strip())
 
 
 def word_list(raw: Raw) -> tuple[str, ...]:
     """As comma_list; white space separates as well."""
-    return tuple(piece for piece in _pieces(raw, r"[,\s]+", "names with commas or spaces between them") if piece)
+    return tuple(piece for piece in _words(raw, r"[,\s]+", "names with commas or spaces between them") if piece)
 
 
 def some_of(*words: str) -> Parser:
@@ -147,29 +147,50 @@ def some_of(*words: str) -> Parser:
 def tags(raw: Raw) -> tuple[tuple[str, str], ...]:
     """`team:web,env:prod version:1.0`: split at commas and white space; each at its first colon. A tag may have no value."""
     pairs: dict[str, str] = {}
-    for piece in _pieces(raw, r"[,\s]+", "tags like key:value with commas or spaces between them"):
+    for piece in _words(raw, r"[,\s]+", "tags like key:value with commas or spaces between them"):
         key, _, rest = piece.strip().partition(":")
         if key:
             pairs[key] = rest
     return tuple(pairs.items())
 
 
-_json_list = msgspec.json.Decoder(list[str])
+def _words(raw: Raw, separator: str, form: str) -> list[str]:
+    """As `_pieces`; `[a, 'b']` is a list too, as in YAML. In patterns brackets have a meaning of their own."""
+    if isinstance(raw, str) and _in_brackets(raw) and _json_strings(raw) is None:
+        inner = raw.strip()[1:-1]
+        if re.search(r"[][{}]", inner):
+            raise ValueError(f"expected {form}, not a list of lists or maps")
+        return [piece.strip().strip("'\"") for piece in re.split(separator, inner)]
+    return _pieces(raw, separator, form)
 
 
 def _pieces(raw: Raw, separator: str, form: str) -> list[str]:
     if isinstance(raw, dict):
         raise ValueError(f"expected {form}, not a map")
     if isinstance(raw, str):
-        bare = raw.strip()
-        if bare[:1] == "[" and bare[-1:] == "]":
-            # Written as JSON, as the Agent takes some lists.
-            with suppress(msgspec.DecodeError):
-                return _json_list.decode(bare)
-        return [] if bare == "{}" else re.split(separator, raw)
+        written = _json_strings(raw)
+        if written is not None:
+            return written
+        return [] if raw.strip() == "{}" else re.split(separator, raw)
     if not all(isinstance(piece, str) for piece in raw):
         raise ValueError(f"expected {form}, not a list of lists or maps")
     return raw
+
+
+def _in_brackets(text: str) -> bool:
+    bare = text.strip()
+    return bare[:1] == "[" and bare[-1:] == "]"
+
+
+_json_list = msgspec.json.Decoder(list[str])
+
+
+def _json_strings(text: str) -> list[str] | None:
+    """What is written as JSON, as the Agent takes some lists."""
+    if _in_brackets(text):
+        with suppress(msgspec.DecodeError):
+            return _json_list.decode(text.strip())
+    return None
 
 
 def url(raw: Raw) -> str | None:
@@ -180,7 +201,8 @@ def url(raw: Raw) -> str | None:
         return None
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
         address = f"https://{address}"
-    if re.fullmatch(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[^\s?#]*)?", address):
+    found = re.fullmatch(r"https?://([^\s/?#]+)(?:/[^\s?#\x00-\x1f\x7f]*)?", address)
+    if found is not None and _is_address(found[1]):
         return address
     raise ValueError(f"expected {form}")
 
@@ -191,14 +213,38 @@ def whole_url(raw: Raw) -> str | None:
     address = _text(raw, form)
     if not address:
         return None
-    scheme, separator, rest = address.partition("://")
-    if scheme.lower() in ("http", "https") and separator and re.fullmatch(r"[!-~]+", rest):
-        # A port or an address in brackets that is none is a ValueError.
-        with suppress(ValueError):
-            parts = urlsplit(address)
-            if re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", parts.hostname or "") and parts.port != 0:
-                return f"{scheme.lower()}://{rest}"
+    scheme, _, rest = address.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    is_possible = re.fullmatch(r"[!-~]+", rest) and _is_address(authority.rpartition("@")[2])
+    if scheme.lower() in ("http", "https") and is_possible:
+        return f"{scheme.lower()}://{rest}"
     raise ValueError(f"expected {form}")
+
+
+def _is_address(text: str) -> bool:
+    found = re.fullmatch(r"(.*?)(?::([0-9]{1,5}))?", text)
+    return found is not None and is_host(found[1]) and (found[2] is None or 0 < int(found[2]) < 65536)
+
+
+def is_host(text: str) -> bool:
+    """Whether there can be such a host: a name, an IPv4 address, or an IPv6 address in brackets."""
+    try:
+        if text[:1] == "[" and text[-1:] == "]":
+            IPv6Address(text[1:-1])
+            return "%" not in text
+        if re.fullmatch(r"[0-9]+(?:\.[0-9]+){3}", text):
+            IPv4Address(text)
+            return True
+        return len(text) <= 253 and all(_is_label(each) for each in text.removesuffix(".").split("."))
+    except ValueError:
+        return False
+
+
+def _is_label(text: str) -> bool:
+    """Raises ValueError for what stands for other letters (`xn--...`) and cannot be read."""
+    if text[:4].lower() == "xn--" and not text[4:].encode("ascii").decode("punycode"):
+        return False
+    return re.fullmatch(r"[A-Za-z0-9_-]{1,63}", text) is not None
 
 
 def site(raw: Raw) -> str | None:
@@ -206,7 +252,7 @@ def site(raw: Raw) -> str | None:
     name = _text(raw, form).rstrip("/").removeprefix("https://").removeprefix("http://")
     if not name:
         return None
-    if re.fullmatch(r"[a-zA-Z0-9._:-]+", name):
+    if re.fullmatch(r"[a-zA-Z0-9._:-]+", name) and _is_address(name):
         return name
     raise ValueError(f"expected {form}")
 
