@@ -93,9 +93,12 @@ class World:
 
 
 @asynccontextmanager
-async def open_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[World]:
+async def open_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, started_s_ago: int = 0
+) -> AsyncGenerator[World]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     boot = Boot()
+    boot.started_ns -= started_s_ago * 1_000_000_000
     boot.link = theirs
     boot.sockets = {
         "lifecycle": bound(socket.SOCK_STREAM),
@@ -162,6 +165,25 @@ async def test_data_of_an_invocation_has_arrived_when_the_next_event_is_asked_fo
         await one_invocation(world)
         assert world.intake.store.logs(contains="a line")
         assert world.intake.store.metrics(name="a.count")
+
+
+@pytest.mark.parametrize(
+    ("init_type", "tags"),
+    [
+        ("snap-start", {"cold_start:true"}),
+        ("provisioned-concurrency", {"cold_start:false", "proactive_initialization:true"}),
+    ],
+)
+async def test_an_old_start_makes_a_first_invocation_proactive_but_not_the_start_before_a_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, init_type: str, tags: set[str]
+) -> None:
+    """INVOKE overtakes the restore's telemetry, which is held for 25 ms at least."""
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", init_type)
+    async with open_agent(tmp_path, monkeypatch, started_s_ago=3600) as world:
+        await one_invocation(world)
+        (count,) = world.intake.store.metrics(name="aws.lambda.enhanced.invocations")
+        starts = {tag for tag in count.tags if tag.startswith(("cold_start:", "proactive_initialization:"))}
+        assert starts == tags
 
 
 @pytest.mark.parametrize("broken", list(pipelines))

@@ -68,12 +68,12 @@ class Diary(InvocationObserver):
 
 
 class Setting:
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, sandbox_started_ns: int | None = noon_ns, **options: Any) -> None:
         self.clock = HandClock()
         self.diary = Diary()
         self.tracker = InvocationTracker(
             now_ns=self.clock,
-            sandbox_started_ns=noon_ns,
+            sandbox_started_ns=sandbox_started_ns,
             observers=[self.diary],
             **options,
         )
@@ -238,6 +238,27 @@ def test_a_restore_counts_as_the_start_of_the_sandbox() -> None:
     assert setting.tracker.latest is not None
     assert setting.tracker.latest.cold_start
     assert setting.diary.entries == ["restore_start", "restore_report", "invoke:a"]
+
+
+@pytest.mark.parametrize(("restored_s_ago", "is_cold"), [(None, True), (9, True), (11, False)])
+def test_after_a_restore_a_first_invocation_is_cold_unless_the_restore_is_known_to_be_old(
+    restored_s_ago: int | None, is_cold: bool
+) -> None:
+    setting = Setting(sandbox_started_ns=None)
+    setting.tracker.observe(InitStart())
+    setting.clock.advance(3600)
+    if restored_s_ago is not None:
+        setting.tracker.observe(RestoreStart(time_ns=noon_ns + (3600 - restored_s_ago) * second))
+    setting.feed(("invoke", "a"))
+    first = setting.tracker.latest
+    assert first is not None
+    # Told when the invocation is under way, it changes nothing any more.
+    setting.tracker.observe(RestoreStart(time_ns=noon_ns))
+    setting.feed(("start", "a"), ("done", "a"), ("report", "a"), ("invoke", "b"))
+    assert (first.cold_start, first.proactive) == (is_cold, not is_cold)
+    second_one = setting.tracker.latest
+    assert second_one is not None
+    assert (second_one.cold_start, second_one.proactive) == (False, False)
 
 
 def test_init_is_told_once() -> None:

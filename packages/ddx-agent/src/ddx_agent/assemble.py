@@ -291,7 +291,7 @@ class Agent:
     def _tracker(self, boot: Boot, wall_clock: WallClock, observers: list[InvocationObserver]) -> InvocationTracker:
         return InvocationTracker(
             now_ns=wall_clock,
-            sandbox_started_ns=boot.started_ns,
+            sandbox_started_ns=None if self.function.is_snapstart else boot.started_ns,
             observers=observers,
             has_invoke_events=not self.function.is_managed,
             is_new_sandbox=not boot.lives,

@@ -12,6 +12,7 @@ from ddx_core.lifecycle import Registration
 from ddx_core.tags import TagSet
 
 managed_instances = "lambda-managed-instances"
+snapstart = "snap-start"
 
 
 class LambdaFunction(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,11 @@ class LambdaFunction(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_managed(self) -> bool:
         return self.init_type == managed_instances
+
+    @property
+    def is_snapstart(self) -> bool:
+        """Sandboxes begin as copies of one that was initialised long before."""
+        return self.init_type == snapstart
 
     @property
     def arn(self) -> str:

@@ -37,13 +37,16 @@ max_forgotten = 10_000
 
 
 class InvocationTracker:
-    """Keeps the last `max_invocations` request ids (`max_overlapping` without INVOKE events), oldest out first."""
+    """Keeps the last `max_invocations` request ids (`max_overlapping` without INVOKE events), oldest out first.
+
+    `sandbox_started_ns`: Unix; None where the sandbox begins with a restore (SnapStart), which only telemetry tells of.
+    """
 
     def __init__(
         self,
         *,
         now_ns: WallClock,
-        sandbox_started_ns: int,
+        sandbox_started_ns: int | None,
         observers: Sequence[InvocationObserver] = (),
         has_invoke_events: bool = True,
         is_new_sandbox: bool = True,
@@ -176,10 +179,14 @@ class InvocationTracker:
         invocation.has_begun = True
         invocation.is_first = self.seen == 0
         is_initial = invocation.is_first and self._is_new_sandbox
-        invocation.proactive = is_initial and self._now_ns() - self._started_ns > proactive_after_ns
+        invocation.proactive = is_initial and self._has_waited()
         invocation.cold_start = is_initial and not invocation.proactive
         self.latest = invocation
         self.seen += 1
+
+    def _has_waited(self) -> bool:
+        """Whether the sandbox was there long before. INVOKE comes sooner than telemetry: a restore not told of is recent."""
+        return self._started_ns is not None and self._now_ns() - self._started_ns > proactive_after_ns
 
     def _keep(self, invocation: Invocation) -> None:
         earlier = self._invocations.pop(invocation.request_id, None)
