@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
 import trio
 
 from ddx_agent.health import HealthMetrics, told_every_s
@@ -128,6 +131,56 @@ async def test_accounts_of_additional_endpoints_are_told_apart_and_end_in_silenc
     for _ in range(5):
         told.later()
         assert await told.flush() == {}
+
+
+@pytest.mark.parametrize("kind", [FlushKind.BACKGROUND, FlushKind.BLOCKING])
+@pytest.mark.parametrize("signals", [["metrics"], ["metrics", "metrics@other"]])
+async def test_the_sums_are_those_of_the_clients_samples(kind: FlushKind, signals: list[str]) -> None:
+    """A flush in the background leaves the newest bucket in the aggregator, and our samples with it."""
+    more = [Endpoint(name=signal.partition("@")[2], base_url="http://x", key=StaticKey("k")) for signal in signals[1:]]
+    told = Told(Rig(more_endpoints=more))
+    sums: Counter[tuple[str, ...]] = Counter()
+    for _ in range(6):
+        told.rig.take(*(f"m{number}:1|c" for number in range(10)))
+        sums.update(await told.flush(kind))
+        told.later(told_every_s + 1)
+    for _ in range(6):
+        sums.update(await told.flush(kind))
+        told.later(told_every_s + 1)
+    assert sums == {(what, signal): 60 for what in ("accepted", "delivered") for signal in signals}
+    for _ in range(6):
+        assert await told.flush(kind) == {}
+        told.later(told_every_s + 1)
+
+
+@pytest.mark.parametrize("is_reliable", [True, False])
+@pytest.mark.parametrize("kind", [FlushKind.BACKGROUND, FlushKind.BLOCKING])
+async def test_while_an_additional_endpoint_is_down_silence_sets_in_too(is_reliable: bool, kind: FlushKind) -> None:
+    other = Endpoint(name="other", base_url="http://other", key=StaticKey("k"), is_reliable=is_reliable)
+    rig = Rig(more_endpoints=[other])
+    told = Told(rig)
+    rig.intake.down.add("other")
+    rig.take("m:1|c")
+    sums: Counter[tuple[str, ...]] = Counter()
+    for _ in range(6):
+        sums.update(await told.flush(kind))
+        told.later(told_every_s + 1)
+    expected: dict[tuple[str, ...], float] = {
+        ("accepted", "metrics"): 1, ("delivered", "metrics"): 1, ("accepted", "metrics@other"): 1,
+    }  # fmt: skip
+    if not is_reliable:
+        expected["dropped", "unreliable_endpoint", "metrics@other"] = 1
+    assert sums == expected
+    for _ in range(6):
+        assert await told.flush(kind) == {}
+        told.later(told_every_s + 1)
+    rig.intake.down.clear()
+    for _ in range(6):
+        sums.update(await told.flush(FlushKind.BACKGROUND))
+        told.later(told_every_s + 1)
+    if is_reliable:
+        expected["delivered", "metrics@other"] = 1
+    assert sums == expected
 
 
 async def test_it_stands_in_for_the_pipeline() -> None:

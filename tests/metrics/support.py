@@ -39,10 +39,11 @@ def metrics_in(payloads: Iterable[Payload]) -> list[Metric]:
 
 
 class MemoryIntake:
-    """Takes payloads, or takes none while it is down."""
+    """Takes payloads, or takes none while it is down; with `down`, those endpoints alone."""
 
     def __init__(self) -> None:
         self.is_down = False
+        self.down: set[str] = set()
         self.payloads: list[Payload] = []
 
     def wall_clock(self) -> int:
@@ -50,7 +51,7 @@ class MemoryIntake:
 
     async def send(self, endpoint: Endpoint, payload: Payload, **_: object) -> Sent:
         await trio.lowlevel.checkpoint()
-        if self.is_down:
+        if self.is_down or endpoint.name in self.down:
             raise Unavailable("down")
         if endpoint.name == "memory":
             self.payloads.append(payload)

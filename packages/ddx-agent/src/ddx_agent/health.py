@@ -3,12 +3,13 @@
 Rules of this file:
 - What is told is what was added since the last time, as distributions: their sum is right although many sandboxes send under
   the same tags, where counts of one moment would replace each other.
-- These samples are accepted and delivered as metrics themselves. That is not told: else they would give rise to the next
-  ones for ever.
+- These samples are accepted, delivered and dropped as metrics themselves, by every endpoint in its own time. That is not
+  told: else they would give rise to the next ones for ever.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,6 +23,9 @@ from ddx_metrics.sample import Sample
 
 told_every_s: Final = 10
 
+_Items = dict[tuple[str, str | None], int]
+"""What became of items, and for what reason → how many."""
+
 
 class HealthMetrics:
     """Stands in for the metrics pipeline; before it flushes, what became of `others` and of metrics themselves is added."""
@@ -32,9 +36,8 @@ class HealthMetrics:
         self._others = others
         self._wall_clock = wall_clock
         self._told_ns = 0
-        self._known: dict[tuple[str, str, str | None], int] = {}
-        self._own_accepted = 0
-        self._own_held: dict[str, int] = {}
+        self._known: dict[str, _Items] = {}
+        self._own: defaultdict[str, _Own] = defaultdict(_Own)
 
     @property
     def accounts(self) -> Sequence[Account]:
@@ -52,41 +55,69 @@ class HealthMetrics:
 
     def _tell(self) -> None:
         samples: list[Sample] = []
-        for pipeline in (*self._others, self._metrics):
+        for pipeline in self._others:
             for account in pipeline.accounts:
-                samples += self._changes(account.name, account.snapshot(), holds_own=pipeline is self._metrics)
+                samples += _samples(account.name, self._added(account.name, account.snapshot()))
+        # What has not come to an additional endpoint yet is held by the first account.
+        snapshots = [(account.name, account.snapshot()) for account in self._metrics.accounts]
+        coming = 0
+        for name, snapshot in snapshots:
+            added = self._added(name, snapshot)
+            self._own[name].leave_out(added, held=snapshot.held.items, coming=coming)
+            samples += _samples(name, added)
+            coming = snapshots[0][1].held.items
         self._metrics.add(samples)
-        self._own_accepted = len(samples)
         for account in self._metrics.accounts:
-            self._own_held[account.name] = self._own_held.get(account.name, 0) + len(samples)
+            self._own[account.name].coming += len(samples)
 
-    def _changes(self, signal: str, account: AccountSnapshot, *, holds_own: bool) -> list[Sample]:
-        accepted = self._added(signal, "accepted", account.accepted.items)
-        delivered = self._added(signal, "delivered", account.delivered.items)
-        if holds_own:
-            # Of an additional endpoint's account, what is accepted are payloads, in which ours are as many as left.
-            waiting = self._own_held.get(signal, 0)
-            own_delivered = min(waiting, delivered)
-            delivered -= own_delivered
-            accepted -= min(accepted, own_delivered if "@" in signal else self._own_accepted)
-            # Those that were dropped are not waited for any more.
-            self._own_held[signal] = min(waiting - own_delivered, account.held.items)
-        changes: list[tuple[str, int, str | None]] = [("accepted", accepted, None), ("delivered", delivered, None)]
-        changes.append(("maybe_twice", self._added(signal, "maybe_twice", account.maybe_twice.items), None))
-        for reason, amount in account.dropped.items():
-            changes.append(("dropped", self._added(signal, "dropped", amount.items, reason), reason))
-        return [
-            Sample(
-                name=f"ddx.items.{what}",
-                value=float(items),
-                tags=(f"signal:{signal}",) if reason is None else (f"signal:{signal}", f"reason:{reason}"),
-            )
-            for what, items, reason in changes
-            if items > 0
-        ]
+    def _added(self, signal: str, account: AccountSnapshot) -> _Items:
+        totals: _Items = {
+            ("accepted", None): account.accepted.items,
+            ("delivered", None): account.delivered.items,
+            ("maybe_twice", None): account.maybe_twice.items,
+            **{("dropped", reason): amount.items for reason, amount in account.dropped.items()},
+        }
+        known = self._known.get(signal, {})
+        self._known[signal] = totals
+        return {key: items - known.get(key, 0) for key, items in totals.items()}
 
-    def _added(self, signal: str, what: str, items: int, reason: str | None = None) -> int:
-        key = (signal, what, reason)
-        added = items - self._known.get(key, 0)
-        self._known[key] = items
-        return added
+
+class _Own:
+    """Where our samples are, as one account of metrics sees it: `coming` to it, or held by it."""
+
+    __slots__ = ("_held", "coming")
+
+    def __init__(self) -> None:
+        self.coming = 0
+        self._held = 0
+
+    def leave_out(self, added: _Items, *, held: int, coming: int) -> None:
+        """Take out of `added` what is ours. `held` and `coming`: items of anybody's, of which ours are a part at most."""
+        accepted = _take(added, ("accepted", None), self.coming)
+        self.coming = min(self.coming - accepted, coming)
+        here = self._held + accepted
+        here -= _take(added, ("delivered", None), here)
+        # Those that are neither delivered nor held were dropped, and are not waited for.
+        dropped = max(here - held, 0)
+        self._held = here - dropped
+        for key in added:
+            if key[0] == "dropped":
+                dropped -= _take(added, key, dropped)
+
+
+def _take(added: _Items, key: tuple[str, str | None], at_most: int) -> int:
+    taken = min(max(added[key], 0), at_most)
+    added[key] -= taken
+    return taken
+
+
+def _samples(signal: str, added: _Items) -> list[Sample]:
+    return [
+        Sample(
+            name=f"ddx.items.{what}",
+            value=float(items),
+            tags=(f"signal:{signal}",) if reason is None else (f"signal:{signal}", f"reason:{reason}"),
+        )
+        for (what, reason), items in added.items()
+        if items > 0
+    ]
