@@ -167,6 +167,39 @@ def test_a_flush_takes_what_lies_in_connections_that_nobody_has_accepted_yet(tmp
     stream.listener.close()
 
 
+@pytest.mark.parametrize("is_served", [True, False])
+async def test_the_last_value_over_one_connection_after_another_stands(tmp_path: Path, is_served: bool) -> None:
+    """An old connection may still hold data when the next one is accepted; neither tasks nor a flush change the order."""
+    stream = Stream(tmp_path / "s")
+    expected: list[bytes] = []
+
+    async def send_all() -> None:
+        for start in range(0, 100, 5):
+            clients = [stream.connect()]
+            if is_served:
+                await trio.testing.wait_all_tasks_blocked()
+            for number in range(start, start + 5):
+                expected.append(b"g:%d|g" % number)
+                clients[-1].sendall(framed(expected[-1]))
+                clients.append(stream.connect())
+            for client in clients:
+                client.close()
+            if is_served:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+            else:
+                stream.receiver.drain()
+
+    async with trio.open_nursery() as nursery:
+        if is_served:
+            nursery.start_soon(stream.receiver.serve)
+        await send_all()
+        nursery.cancel_scope.cancel()
+    for connection in stream.receiver._connections:  # pyright: ignore[reportPrivateUsage] (perhaps nobody has served)
+        connection.close()
+    stream.listener.close()
+    assert stream.taken == expected
+
+
 async def test_a_unix_datagram_above_the_limit_gives_its_whole_lines(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     rig = Rig()
