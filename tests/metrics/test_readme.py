@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,31 +56,54 @@ def test_the_collector_prints_what_a_real_client_sent(capsys: pytest.CaptureFixt
 
 
 def test_the_heart_beats_in_asyncio_too() -> None:
+    """Each bucket comes once, with all that was sent in it, however often there is a flush."""
     names = example(2)
+    now = [1_700_000_000.0]
+    names["time"] = SimpleNamespace(time=lambda: now[0])
 
-    async def run() -> list[Any]:
+    arrived, over = asyncio.Event(), asyncio.Event()
+    flushed: list[Any] = []
+
+    def flush(gathered: Any) -> None:
+        flushed.append(gathered)
+        over.set()
+
+    async def run() -> list[list[Any]]:
         loop = asyncio.get_running_loop()
-        flushed: list[Any] = []
-        came = asyncio.Event()
         transport, statsd = await loop.create_datagram_endpoint(names["Statsd"], local_addr=("127.0.0.1", 0))
+        take = statsd.datagram_received
 
-        def flush(gathered: Any) -> None:
-            flushed.append(gathered)
-            came.set()
+        def hear(data: bytes, addr: object) -> None:
+            take(data, addr)
+            arrived.set()
 
-        flushing = asyncio.create_task(names["flush_each"](statsd, 0.01, flush))
+        statsd.datagram_received = hear
+        flushing = asyncio.create_task(names["flush_each"](statsd, 0, flush))
         client = client_of(transport.get_extra_info("sockname")[1])
-        client.increment("orders", 5)
-        client.flush()
+
+        async def send() -> None:
+            for _ in range(3):
+                arrived.clear()
+                client.timing("took", 5)
+                client.flush()
+                await arrived.wait()
+
+        await send()
+        now[0] += 10
+        await over.wait()
+        parts = [flushed[:]]
+        flushed.clear()
+        await send()
+        flushing.cancel()
+        await asyncio.wait([flushing])
         client.stop()
         client.close_socket()
-        await asyncio.wait_for(came.wait(), 10)
-        flushing.cancel()
         transport.close()
-        return flushed
+        return [*parts, flushed]
 
-    (gathered,) = asyncio.run(run())
-    assert (gathered.context.name, gathered.context.tags, gathered.values.total) == ("orders", ("shop:a",), 5.0)
+    for part in asyncio.run(asyncio.wait_for(run(), 30)):
+        (gathered,) = part
+        assert (gathered.context.name, gathered.values.samples) == ("took", 3)
 
 
 def test_the_heart_loads_no_event_loop() -> None:
