@@ -207,6 +207,39 @@ def test_of_overlapping_invocations_each_error_counts_once(reported: int, failed
     assert admitted + story.counts.get("errors", 0) == expected + 1
 
 
+@pytest.mark.parametrize("order", list(permutations(["library", "tracer", "tracer"])))
+@pytest.mark.parametrize("failed", ["a", "ab"])
+def test_an_error_told_by_library_and_tracer_counts_once_among_overlapping_ones(
+    order: tuple[str, ...], failed: str
+) -> None:
+    story = Story(managed=True)
+    admitted = 0
+    for each in "abc":
+        story.start(each)
+    for teller in order:
+        if teller == "library":
+            admitted += story.enhanced.admit_error()
+        else:
+            story.enhanced.invocation_error("a")
+    # The platform's word for another one is not swallowed by what is left over.
+    for each in "abc":
+        story.report(each, status="error" if each in failed else "success")
+    assert admitted + story.counts.get("errors", 0) == len(failed)
+
+
+def test_a_library_is_believed_again_once_the_run_that_a_tracer_told_of_is_over() -> None:
+    story = Story(managed=True)
+    for each in "ab":
+        story.start(each)
+    story.enhanced.invocation_error("a")
+    drained = story.drained
+    story.report("a", status="error")
+    assert story.drained > drained
+    assert story.enhanced.admit_error()
+    story.report("b", status="error")
+    assert story.counts["errors"] == 1
+
+
 def test_out_of_memory_is_counted_once_for_an_invocation() -> None:
     story = Story()
     story.init_start()

@@ -8,7 +8,8 @@ Rules of this file:
 - The first invocation is counted when the sandbox's start is known, for its tags; at the latest when anything else is
   heard of it.
 - What is told before any invocation belongs to the first. Where invocations overlap, nobody knows whose error it is that a
-  library reports by itself: the next one that the platform tells of, while any is running, is taken to be the same.
+  library reports by itself: one that a tracer has told of is taken to be the same until that invocation's report, else the
+  next one that a tracer or the platform tells of while any is running.
 - What an invocation used of the machine lies between two readings: one at its beginning, and one when its end is told or
   the next invocation begins, whichever comes first. So no use is told twice, however late a report is.
 """
@@ -135,7 +136,9 @@ class EnhancedMetrics(InvocationObserver):
         self._early = _Known(None)
         self._running: set[str] = set()
         self._reported_errors = 0
-        """Where invocations overlap: errors that libraries reported and the platform has not told of."""
+        """Where invocations overlap: errors that libraries reported and nobody else has told of."""
+        self._only_by_tracer: dict[_Known, None] = {}
+        """Where invocations overlap: failed runs, told by their tracers, whose libraries may report the same yet."""
         self._held_back: tuple[_Known, int] | None = None
         self._start_is_known = not settings.holds_first
         self._init_is_counted = False
@@ -151,6 +154,10 @@ class EnhancedMetrics(InvocationObserver):
     def invocation_error(self, request_id: str | None) -> None:
         """A tracer tells that an invocation failed; None: the latest one."""
         known = self._find(request_id)
+        if not self._settings.one_at_a_time and not known.has(_Counted.ERROR):
+            self._match_error(known)
+            if not known.has(_Counted.ERROR) and len(self._only_by_tracer) < self._max_remembered:
+                self._only_by_tracer[known] = None
         self._count_error(known, self._now_s())
 
     def out_of_memory(self, request_id: str | None, time_ns: int) -> None:
@@ -165,6 +172,9 @@ class EnhancedMetrics(InvocationObserver):
         if not self._settings.enabled:
             return True
         if not self._settings.one_at_a_time:
+            if self._only_by_tracer:
+                del self._only_by_tracer[next(iter(self._only_by_tracer))]
+                return False
             self._reported_errors += 1
             return True
         return (self._latest or self._early).first_time(_Counted.ERROR)
@@ -228,9 +238,15 @@ class EnhancedMetrics(InvocationObserver):
             self._count_init(event.metrics.init_duration_ms, time_s)
         if self._usage is not None:
             self._tell_usage(self._usage, known)
+        if known in self._only_by_tracer:
+            # A library sends its own before the end: what has not come with this comes no more.
+            if self._drain is not None:
+                self._drain()
+            self._only_by_tracer.pop(known, None)
         self._running.discard(invocation.request_id)
         if not self._running:
             self._reported_errors = 0
+            self._only_by_tracer.clear()
 
     def on_shutdown(self, event: Shutdown) -> None:
         self._release()
