@@ -107,6 +107,21 @@ def test_a_service_check_that_makes_no_sense_is_none(line: str) -> None:
     assert parse_service_check(line.encode()) is None
 
 
+def test_of_too_many_tags_the_first_are_taken_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    tags = [f"t{number}" for number in range(101)]
+    enough, too_many = ",".join([*tags[:100], "t1"]).encode(), ",".join(tags).encode()
+    for line in (b"_e{1,1}:a|b|#", b"_sc|db|0|#"):
+        parse = parse_event if line.startswith(b"_e") else parse_service_check
+        for given_tags in (enough, too_many):
+            taken = parse(line + given_tags)
+            assert taken is not None
+            assert taken.tags == tuple(tags[:100])
+    assert [record.getMessage() for record in caplog.records] == [
+        "dogstatsd_tags_left_out about=event tags=101 kept=100",
+        'dogstatsd_tags_left_out about="service check" tags=101 kept=100',
+    ]
+
+
 def test_the_container_becomes_tags_when_that_is_asked_for() -> None:
     line = b"_e{1,1}:a|b|#t:1|c:ci-abc,in-7|e:it-false,cn-web,pu-u"
     low, high = parse_event(line, Cardinality.LOW), parse_event(line, Cardinality.HIGH)

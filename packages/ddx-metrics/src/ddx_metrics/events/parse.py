@@ -5,7 +5,7 @@ r"""The grammar of events and service checks: one line → one of them, or None.
 
 Rules of this file:
 - Nothing raises. A field that makes no sense, or that nobody knows, is left out and the rest is taken; of a repeated one the
-  last counts.
+  last counts. Of more tags than a metric may have the first are taken, and a warning says so.
 - Lengths are bytes and rule: a title may hold `|`. Bytes that are no UTF-8 are replaced.
 - Clients write a newline as `\n`, and `m:` within a message as `m\:`.
 
@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+
+from ddx_core import log
 
 from ..context import max_tags
 from ..dogstatsd.sender import sender_tags
@@ -63,7 +65,7 @@ def parse_event(line: bytes, sender: Cardinality | None = None) -> Event | None:
         elif mark == b"t:":
             alert_type = value if value in _alert_types else alert_type
         elif mark[:1] == b"#":
-            tags = _tags(field[1:])
+            tags = _tags(field[1:], "event")
     return Event(
         title=_unescaped(payload[:title_size]),
         text=_unescaped(payload[text_at : text_at + text_size]),
@@ -97,7 +99,7 @@ def parse_service_check(line: bytes, sender: Cardinality | None = None) -> Servi
         elif mark == b"m:":
             message = _unescaped(field[2:]).replace("m\\:", "m:")
         elif mark[:1] == b"#":
-            tags = _tags(field[1:])
+            tags = _tags(field[1:], "service check")
     return ServiceCheck(
         name=_text(rest[0]),
         status=status,
@@ -124,8 +126,11 @@ def _unescaped(data: bytes) -> str:
     return _text(data).replace("\\n", "\n")
 
 
-def _tags(data: bytes) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tag for tag in _text(data).split(",") if tag))[:max_tags]
+def _tags(data: bytes, about: str) -> tuple[str, ...]:
+    tags = tuple(dict.fromkeys(tag for tag in _text(data).split(",") if tag))
+    if len(tags) > max_tags:
+        log.warning("dogstatsd_tags_left_out", about=about, tags=len(tags), kept=max_tags)
+    return tags[:max_tags]
 
 
 def _sender_tags(fields: Sequence[bytes], sender: Cardinality | None) -> tuple[str, ...]:
