@@ -84,3 +84,17 @@ async def test_intended_drops_are_counted_and_not_logged(caplog: pytest.LogCaptu
     assert caplog.messages == []
     snapshot = rig.account.snapshot()
     assert snapshot.accepted == snapshot.dropped["filtered"]
+
+
+async def test_line_cut_by_a_mask_is_delivered_counted_and_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ddx_core.regex.matcher.max_seconds", 0.02)
+    rig = rig_with(Rule(mask, "hide", "a(?:.*b)?", "x"))
+    rig.observe(start(), event("function", "a" * (1 << 18)))
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    (text, _) = rig.intake.lines[-1]
+    assert text.strip("x") == "...TRUNCATED..."
+    assert rig.pipeline.statistics().truncated == 1
+    assert rig.delivered == 2
+    assert caplog.messages == ["logs_shortened about=truncated so_far=1"]

@@ -240,11 +240,44 @@ def test_pathological_pattern_takes_time_linear_in_the_text(pattern: str, text: 
     assert masked(pattern, placeholder, text) is not None
 
 
-def test_line_with_too_many_matches_ends_after_the_last_that_is_masked() -> None:
-    assert masked("a", "x", "a" * 20_000) == "x" * 20_000
-    text = masked("a", "x", "a" * (1 << 18))
+def test_large_line_with_very_many_matches_is_masked_to_its_end() -> None:
+    records = msgspec.json.encode([{"id": number, "email": f"user{number}@example.com"} for number in range(4000)])
+    text = records.decode()
+    assert masked(r"\d", "*", text) == re.sub(r"\d", "*", text)
+    assert masked("a", "x", "a" * (1 << 18)) == "x" * (1 << 18)
+
+
+quadratic = r"a(?:.*b)?"
+"""Every `a` is a match, found only after all the text behind it was searched."""
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddx_core.regex.matcher.max_seconds", 0.02)
+
+
+@pytest.mark.usefixtures("hurry")
+def test_line_that_takes_too_long_to_mask_ends_after_the_last_match() -> None:
+    text = masked(quadratic, "x", "a" * (1 << 18))
     assert text is not None
-    assert re.fullmatch(rf"x{{2000,3000}}{re.escape(truncation_marker.decode())}", text)
+    assert re.fullmatch(rf"x+{re.escape(truncation_marker.decode())}", text)
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize("word", ["word", "nothing"])
+def test_line_cut_by_a_mask_is_counted_and_kept_where_an_include_could_match_the_rest(word: str) -> None:
+    rules = Rules([Rule(mask, "m", quadratic, "x"), Rule(include, "i", word)])
+    text = rules.apply("a" * (1 << 18) + "word")
+    assert text is not None
+    assert text.endswith(truncation_marker.decode())
+    assert rules.truncated == 1
+
+
+@pytest.mark.usefixtures("hurry")
+def test_line_cut_by_a_mask_and_left_out_by_a_later_rule_is_not_counted_as_cut() -> None:
+    rules = Rules([Rule(mask, "m", quadratic, "x"), Rule(exclude, "e", "^xx")])
+    assert rules.apply("a" * (1 << 18)) is None
+    assert rules.truncated == 0
 
 
 simple = st.text("ab.*+?|()[]^$\\dw1é{},-x", max_size=12)

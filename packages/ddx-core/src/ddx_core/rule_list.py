@@ -59,11 +59,11 @@ def text_field(fields: Mapping[Any, Any], name: str) -> str:
     return value
 
 
-def compile_pattern(pattern: str, replacement: str = "", *, cut_marker: bytes = b"...") -> Matcher:
+def compile_pattern(pattern: str, replacement: str = "") -> Matcher:
     """Raises ValueError for a pattern that is none, and where the engine is missing."""
     # Here and not above: most functions have no rules, and the engine is 10 ms of a cold start.
     try:
         from .regex import Matcher
     except ImportError:
         raise ValueError("patterns need the package google-re2, which is not installed") from None
-    return Matcher(pattern, replacement, cut_marker=cut_marker)
+    return Matcher(pattern, replacement)

@@ -43,7 +43,7 @@ _loss_reasons = ("buffer_full", "waiting_full", "too_large")
 class LogsStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """`waiting` records have no request id yet, `waiting_for_execution` ones have one but no durable execution.
 
-    `truncated` items were cut to the intake's limit (and are delivered so).
+    `truncated` items were cut, to the intake's limit or where a mask ran out of time (and are delivered so).
     """
 
     waiting: int
@@ -194,12 +194,13 @@ class LogsPipeline:
 
     def statistics(self) -> LogsStatistics:
         buffered = self._buffer.statistics()
+        cut_by_rules = self._rules.truncated if self._rules is not None else 0
         return LogsStatistics(
             waiting=len(self._hold),
             waiting_for_execution=len(self._durable),
             buffered=buffered.entries,
             buffered_bytes=buffered.bytes,
-            truncated=self._truncated_before + self._encoder.truncated + self._cut_entries,
+            truncated=self._truncated_before + self._encoder.truncated + self._cut_entries + cut_by_rules,
         )
 
     # --- records on their way to the buffer -----------------------------------------------------------------------

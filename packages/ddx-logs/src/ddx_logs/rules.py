@@ -1,7 +1,8 @@
 """Processing rules: which lines are left out, and what is masked in those that stay. Pure.
 
 Rules act in their order, each on what the one before it left, on the text alone. The engine (RE2) takes time linear in the
-text for every search, whatever the pattern, and is loaded only where there are rules.
+text for every search, whatever the pattern, and is loaded only where there are rules. A text with so many matches, each so
+expensive, that a mask cannot be done with it in time is cut where the mask stopped: nothing leaves that was not searched.
 """
 
 from __future__ import annotations
@@ -55,27 +56,35 @@ class Rules:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._steps = [(rule.type, _compile(rule)) for rule in rules]
+        self.truncated = 0
+        """How many texts were cut, of those that were not left out."""
 
     def apply(self, text: str) -> str | None:
         """The text with everything masked; None when the line is to be left out."""
         raw = text.encode("utf-8", "replace")
         before = raw
+        is_whole = True
         for kind, matcher in self._steps:
             match kind:
                 case RuleType.MASK_SEQUENCES:
-                    raw = matcher.mask(raw)
+                    raw, is_masked_whole = matcher.mask(raw)
+                    is_whole = is_whole and is_masked_whole
                 case RuleType.EXCLUDE_AT_MATCH:
                     if matcher.matches(raw):
                         return None
                 case RuleType.INCLUDE_AT_MATCH:
-                    if not matcher.matches(raw):
+                    # What it looks for may have stood in the part that was cut off.
+                    if is_whole and not matcher.matches(raw):
                         return None
+        if not is_whole:
+            self.truncated += 1
+            raw += truncation_marker
         return text if raw is before else raw.decode("utf-8", "replace")
 
 
 def _compile(rule: Rule) -> Matcher:
     placeholder = rule.placeholder if rule.type is RuleType.MASK_SEQUENCES else ""
-    return compile_pattern(rule.pattern, placeholder, cut_marker=truncation_marker)
+    return compile_pattern(rule.pattern, placeholder)
 
 
 def _rule(fields: Mapping[Any, Any]) -> Rule:

@@ -5,17 +5,22 @@ Texts are UTF-8 here: that is what the engine reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
 
 import re2  # pyright: ignore[reportMissingTypeStubs]
 
 from .dialect import parse_placeholder, to_re2
 
-max_searched = 512 << 20
-"""Bytes that the searches for all matches in one text may have to look at, at most. Each is linear in the text, so very many
-that look far ahead would be quadratic: past this the text ends, with a marker, after the match at hand. Texts below 20 kB never
-come here, one of 256 KiB after some 2,000 matches at least."""
+max_seconds: Final = 2.0
+"""CPU time for all matches in one text. Each search is linear in the text, so very many that look far ahead are quadratic:
+past this the text ends after the match at hand. A match that is found near by takes some 4 µs, so that a text of 256 KiB in
+which every byte is one is masked to its end."""
+
+_looks_every: Final = 64 << 20
+"""The clock is looked at whenever searches may have read so many bytes: they take 0.2 s at most, and texts below 11 kB never
+come here."""
 
 
 class _Match(Protocol):
@@ -34,13 +39,12 @@ class _Pattern(Protocol):
 
 
 class Matcher:
-    """Raises ValueError, which does not quote the pattern, when there is no such pattern.
+    """Raises ValueError, which does not quote the pattern, when there is no such pattern."""
 
-    `cut_marker` is what a text ends with after which too much would have had to be searched.
-    """
-
-    def __init__(self, pattern: str, placeholder: str = "", *, cut_marker: bytes = b"...") -> None:
-        self._cut_marker = cut_marker
+    def __init__(
+        self, pattern: str, placeholder: str = "", *, cpu_time: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._cpu_time = cpu_time
         self._pattern = _compile(pattern, captures=True)
         self._parts = parse_placeholder(placeholder, self._pattern.groupindex, self._pattern.groups)
         if not any(isinstance(part, int) and part > 0 for part in self._parts):
@@ -51,16 +55,22 @@ class Matcher:
         return self._pattern.search(text) is not None
 
     def replace(self, text: str) -> str:
-        """`text` itself when nothing matches."""
+        """`text` itself when nothing matches. What cannot be searched in time is left out: `...` stands for it."""
         raw = text.encode("utf-8", "replace")
-        masked = self.mask(raw)
-        return text if masked is raw else masked.decode("utf-8", "replace")
+        masked, is_whole = self.mask(raw)
+        if masked is raw:
+            return text
+        return masked.decode("utf-8", "replace") + ("" if is_whole else "...")
 
-    def mask(self, text: bytes) -> bytes:
-        """`text` itself when nothing matches."""
+    def mask(self, text: bytes) -> tuple[bytes, bool]:
+        """`text` itself when nothing matches; and whether it is there to its end.
+
+        False: to search it would take too long, and it ends after the last match, as nothing may pass that is not searched.
+        """
         pieces: list[bytes] = []
         last = -1
         at = searched = 0
+        began: float | None = None
         for match in self._pattern.finditer(text):
             start, end = match.start(), match.end()
             if start == end and (start == last or _is_within_character(text, start)):
@@ -70,12 +80,17 @@ class Matcher:
             pieces.extend(part if isinstance(part, bytes) else _group(text, match, part) for part in self._parts)
             at = last = end
             searched += len(text) - end
-            if searched > max_searched:
-                return b"".join([*pieces, self._cut_marker])
+            if searched > _looks_every:
+                searched = 0
+                now = self._cpu_time()
+                if began is None:
+                    began = now
+                elif now - began > max_seconds:
+                    return b"".join(pieces), False
         if last < 0:
-            return text
+            return text, True
         pieces.append(text[at:])
-        return b"".join(pieces)
+        return b"".join(pieces), True
 
 
 def _group(text: bytes, match: _Match, number: int) -> bytes:
