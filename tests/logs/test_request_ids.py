@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ddx_core.events import InitStart, Report, ReportMetrics, RuntimeDone, RuntimeDoneMetrics, Start
 from ddx_logs.request_ids import RequestIds, looks_back
@@ -132,6 +134,85 @@ def test_new_init_leaves_its_lines_to_the_next_invocation(ids: RequestIds) -> No
     assert ids.find_settled(35) is None
     ids.started(start("b", 40))
     assert ids.find(35) == "b"
+
+
+def test_line_from_before_a_new_init_that_comes_late_keeps_its_invocation(ids: RequestIds) -> None:
+    ids.started(start("a", 10))
+    ids.ended(end("a", 20))
+    ids.init_started(InitStart(time_ns=30))
+    assert [ids.find(at) for at in (15, 25, 29, 30, 35)] == ["a", "a", "a", None, None]
+    ids.started(start("b", 40))
+    assert [ids.find(at) for at in (15, 25, 29, 30, 45)] == ["a", "a", "a", "b", "b"]
+
+
+def test_first_of_several_inits_parts_two_invocations(ids: RequestIds) -> None:
+    ids.started(start("a", 10))
+    ids.ended(end("a", 20))
+    ids.init_started(InitStart(time_ns=30))
+    ids.init_started(InitStart(time_ns=50, phase="invoke"))
+    ids.started(start("b", 60))
+    assert [ids.find(at) for at in (29, 30, 55)] == ["a", "b", "b"]
+
+
+def owner_on_paper(told: list[tuple[str, int]], time: int) -> tuple[str | None, bool]:
+    """What is told, in order, drawn on a line of time: the invocation at `time`, and whether that can still change."""
+    owner: str | None = None
+    drawn: dict[int, str | None] = {}
+    is_running = False
+    since = 0
+    number = 0
+    for kind, at in told:
+        drawn.update(dict.fromkeys(range(since, at), owner))
+        since = at
+        if kind == "start":
+            number += 1
+            owner, is_running = str(number), True
+            # From the init before it, if there was one, on; or from the very first.
+            drawn.update({moment: owner for moment, before in drawn.items() if before is None})
+        elif kind == "end":
+            is_running = False
+            since = at + 1
+            drawn[at] = owner
+        elif not is_running:
+            owner = None
+    drawn.update(dict.fromkeys(range(since, time + 1), owner))
+    return drawn[time], not is_running and time >= since
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[tuple[str, int]]:
+    """A sandbox: STARTs and ENDs in turn, inits anywhere between, at times that rise."""
+    at = 0
+    life: list[tuple[str, int]] = []
+    for _ in range(draw(st.integers(1, looks_back))):
+        for kind in ("init",) * draw(st.integers(0, 2)) + ("start",) + ("init",) * draw(st.integers(0, 1)) + ("end",):
+            at += draw(st.integers(1, 3))
+            life.append((kind, at))
+    return life
+
+
+@settings(max_examples=60)
+@given(lives(), st.data())
+def test_late_line_goes_where_its_time_was_whatever_was_told_since(
+    life: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    ids = RequestIds()
+    first_start = next(at for kind, at in life if kind == "start")
+    number = 0
+    for told, (kind, at) in enumerate(life, 1):
+        if kind == "init":
+            ids.init_started(InitStart(time_ns=at))
+        elif kind == "start":
+            number += 1
+            ids.started(start(str(number), at))
+        else:
+            ids.ended(end(str(number), at))
+        # Lines from before the first START arrive before the second.
+        earliest = 0 if number < 2 else first_start
+        time = data.draw(st.integers(earliest, at + 1))
+        settled, is_open = owner_on_paper(life[:told], time)
+        assert ids.find_settled(time) == settled
+        assert ids.find(time) == (None if is_open else settled)
 
 
 def test_init_within_a_running_invocation_leaves_its_lines_there(ids: RequestIds) -> None:

@@ -4,7 +4,8 @@ Rules:
 - A line belongs to the invocation that ran when it was written: its time decides, not the order of arrival. What was
   written before the first START belongs to the invocation that this START begins.
 - Between an END and the next START it is open whether a line written after that END is a last word of the one invocation
-  or the first of the next: `find` says None, and `find_settled` gives it to the invocation that ended.
+  or the first of the next: `find` says None, and `find_settled` gives it to the invocation that ended. An INIT_START in
+  between parts the two: what was written before it belongs to the first, the rest to the next, once that is known.
 - An event is a repeat when request id and time are those of one told before; the same request id at another time is a new
   run (a retried asynchronous invocation keeps its request id).
 """
@@ -21,18 +22,23 @@ looks_back = 8
 class _Run:
     """One invocation. Times are `unknown_ns` until their event has come."""
 
-    __slots__ = ("end_ns", "report_ns", "request_id", "runtime_ms", "start_ns")
+    __slots__ = ("end_ns", "left_ns", "report_ns", "request_id", "runtime_ms", "start_ns")
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.start_ns = unknown_ns
         self.end_ns = unknown_ns
+        self.left_ns = unknown_ns
+        """When the first init after the end began."""
         self.report_ns = unknown_ns
         self.runtime_ms = 0.0
 
     @property
     def has_ended(self) -> bool:
         return self.end_ns != unknown_ns
+
+    def is_left_by(self, time_ns: int) -> bool:
+        return self.left_ns != unknown_ns and time_ns >= self.left_ns
 
 
 class RequestIds:
@@ -46,14 +52,15 @@ class RequestIds:
         self._last_init: InitStart | None = None
 
     def init_started(self, event: InitStart) -> bool:
-        """Lines from here on belong to the invocation that comes next, unless the init is part of a running one."""
+        """Lines written from then on belong to the invocation that comes next, unless the init is part of a running one."""
         if event == self._last_init:
             return False
         self._last_init = event
         current = self._current
-        if current is not None and current.has_ended and event.time_ns >= current.end_ns:
-            self._current = None
-            self._latest.clear()
+        if current is None or not current.has_ended or current.left_ns != unknown_ns:
+            return True
+        if event.time_ns >= current.end_ns:
+            current.left_ns = event.time_ns
         return True
 
     def started(self, event: Start) -> bool:
@@ -95,20 +102,26 @@ class RequestIds:
     def find(self, time_ns: int) -> str | None:
         """The request id for a line written at `time_ns`; None while it cannot be known."""
         current = self._current
-        if current is None or (time_ns > current.end_ns and current.has_ended):
+        if current is None:
             return None
-        return self._at(time_ns, current) if time_ns < current.start_ns else current.request_id or None
+        if not current.has_ended and time_ns >= current.start_ns:
+            return current.request_id or None
+        if time_ns > current.end_ns and current.has_ended and current.left_ns == unknown_ns:
+            return None
+        return self._at(time_ns, current)
 
     def find_settled(self, time_ns: int) -> str | None:
-        """As `find`, for when no START can come before the line must go: only lines before the first START stay without."""
+        """As `find`, for when no START can come before the line must go: None for lines of an init without a START yet."""
         current = self._current
         return None if current is None else self._at(time_ns, current)
 
     def _at(self, time_ns: int, current: _Run) -> str | None:
-        if time_ns < current.start_ns:
-            for run in reversed(self._latest):
-                if run.start_ns <= time_ns:
-                    return run.request_id or None
+        later: _Run | None = None
+        for run in reversed(self._latest):
+            if run.start_ns <= time_ns:
+                owner = later if run.is_left_by(time_ns) else run
+                return owner.request_id or None if owner is not None else None
+            later = run
         return current.request_id or None
 
     def _add(self, request_id: str) -> _Run:
