@@ -316,6 +316,31 @@ def test_a_record_nested_without_end_is_skipped_or_refused_but_never_a_crash() -
         assert not parse_telemetry(deep).events
 
 
+@pytest.mark.parametrize("levels", [2_000, 50_000])
+def test_a_line_nested_too_deeply_is_taken_as_the_text_it_came_as_and_costs_no_other(levels: int) -> None:
+    deep = '{"a" :' * levels + "1" + "}" * levels
+    kinds = [
+        ("function", '"before"'),
+        ("function", deep),
+        ("extension", f" {deep} "),
+        ("function", f"[{deep}]"),
+        ("platform.start", deep),
+        ("platform.start", '{"requestId":"a"}'),
+        ("function", '"\\ud800 after"'),
+    ]
+    head = '{"time":"2022-10-12T00:00:15.064Z"'
+    body = ",\n".join(f'{head},"type":"{kind}","record" :{record}}}' for kind, record in kinds)
+    batch = parse_telemetry(f"[{body}]".encode())
+    assert batch.events == [
+        LogLine(time_ns=time_ns, text="before"),
+        LogLine(time_ns=time_ns, text=deep),
+        LogLine(time_ns=time_ns, from_extension=True, text=deep),
+        Start(time_ns=time_ns, request_id="a"),
+        LogLine(time_ns=time_ns, text="\ufffd after"),
+    ]
+    assert batch.skipped == {"malformed": 1, "malformed:platform.start": 1}
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=4),

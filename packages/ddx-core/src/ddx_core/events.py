@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, TypeGuard
 
@@ -316,10 +317,10 @@ def _is_object(record: Any) -> TypeGuard[dict[str, Any]]:
 def _parse_loosely(body: bytes, skipped: Counter[str]) -> list[_Envelope]:
     """Event by event, and mended where that helps."""
     try:
-        raws = _loose_batch.decode(body)
+        raws = _cut_batch(body)
     except _unreadable:
         try:
-            raws = _loose_batch.decode(_mend(body))
+            raws = _cut_batch(_mend(body))
         except _unreadable as error:
             raise MalformedInput(f"telemetry is no JSON array of events: {error}") from error
     envelopes: list[_Envelope] = []
@@ -332,17 +333,41 @@ def _parse_loosely(body: bytes, skipped: Counter[str]) -> list[_Envelope]:
     return envelopes
 
 
+def _cut_batch(body: bytes) -> Sequence[msgspec.Raw | bytes]:
+    try:
+        return _loose_batch.decode(body)
+    except RecursionError:
+        # A record is nested too deeply for the decoder even to pass it over.
+        from .cut_json import cut_json
+
+        return cut_json(_mend(body))
+
+
 def _read_envelope(raw: bytes) -> _Envelope | None:
     for candidate in (raw, _as_utf8(raw)):
         with suppress(*_unreadable):
             return _envelope.decode(candidate)
-    # Numbers too large for a float and the like: of a line the text can be shipped all the same.
+    # Numbers too large for a float, objects nested too deeply: of a line the text can be shipped all the same.
     with suppress(*_unreadable):
-        loose = _raw_envelope.decode(_as_utf8(raw))
+        loose = _read_raw_envelope(_as_utf8(raw))
         text = bytes(loose.record).decode()
         if text.startswith("{"):
             return _Envelope(loose.time, loose.type, text)
     return None
+
+
+def _read_raw_envelope(raw: bytes) -> _RawEnvelope:
+    try:
+        return _raw_envelope.decode(raw)
+    except RecursionError:
+        from .cut_json import cut_json
+
+        members = cut_json(raw)
+        (record,) = [member for member in members if member.startswith(b'"record"')]
+        others = [member for member in members if member is not record]
+        envelope = _raw_envelope.decode(b"{%b}" % b",".join([*others, b'"record":null']))
+        envelope.record = msgspec.Raw(record.partition(b":")[2].strip())
+        return envelope
 
 
 # A surrogate that lacks its other half; whole pairs and other escapes match too, so that their parts are not looked at.
