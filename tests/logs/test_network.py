@@ -85,13 +85,13 @@ async def test_entries_arrive_with_every_key_they_came_with() -> None:
         (posting(b'[{"message":7,"timestamp":1}]'), 400, b"invalid JSON: entry 0: message"),
         (posting(b'[{"message":"x","timestamp":true}]'), 400, b"invalid JSON: entry 0: timestamp"),
         (posting(b'[{"message":"x","timestamp":1,"ddtags":["a"]}]'), 400, b"invalid JSON: entry 0: ddtags"),
-        (posting(b"[" + b" " * max_body), 413, b""),
+        (posting(b"[" + b" " * max_body), 413, b"payload too large"),
         (
             b"POST /v1/input HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
             + b"100000\r\n%b\r\n" % (b" " * 0x100000) * 5
             + b"0\r\n\r\n",
             413,
-            b"",
+            b"payload too large",
         ),
     ],
 )

@@ -33,7 +33,12 @@ def network_routes(take: Callable[[Entry], None]) -> Routes:
             take(entry)
         return text("ok")
 
-    return Routes([Route(("POST",), path, receive, max_body=max_body), Route(("*",), "/{rest*}", _elsewhere)])
+    return Routes(
+        [
+            Route(("POST",), path, receive, max_body=max_body, too_large="payload too large"),
+            Route(("*",), "/{rest*}", _elsewhere),
+        ]
+    )
 
 
 async def _elsewhere(request: Request) -> Response:

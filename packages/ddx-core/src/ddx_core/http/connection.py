@@ -373,7 +373,7 @@ async def _read_body(wire: _Wire, route: Route, headers: Headers) -> tuple[bytes
     length = headers.get("content-length")
     over = length is not None and int(length) > route.max_body
     if over and route.oversize is Oversize.REFUSE:
-        raise _too_long()
+        raise _too_long(route)
     if length is not None and not over:
         wire.hold(int(length))
     if connection.they_are_waiting_for_100_continue:
@@ -395,7 +395,7 @@ async def _read_body(wire: _Wire, route: Route, headers: Headers) -> tuple[bytes
             wire.let_go_of_body()
             over = True
             if route.oversize is Oversize.REFUSE or size > limits.discard_bytes:
-                raise _too_long()
+                raise _too_long(route)
         elif isinstance(event, h11.EndOfMessage):
             trailers = Headers([(n.decode("ascii"), v.decode("latin-1")) for n, v in event.headers])
             return (b"" if over else b"".join(parts)), trailers, over
@@ -403,8 +403,8 @@ async def _read_body(wire: _Wire, route: Route, headers: Headers) -> tuple[bytes
             raise trio.BrokenResourceError("the client closed the connection inside a body")
 
 
-def _too_long() -> _Refused:
-    return _Refused(text("length limit exceeded", 413))
+def _too_long(route: Route) -> _Refused:
+    return _Refused(text(route.too_large, 413))
 
 
 async def _call(handler: Handler, request: Request) -> Response:

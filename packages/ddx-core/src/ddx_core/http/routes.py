@@ -24,13 +24,17 @@ class Oversize(Enum):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """`methods` may hold `*` (any). `path` segments: plain text, `{name}` (one segment), and `{name*}` last (the rest)."""
+    """`methods` may hold `*` (any). `path` segments: plain text, `{name}` (one segment), and `{name*}` last (the rest).
+
+    `too_large` is what a 413 says.
+    """
 
     methods: tuple[str, ...]
     path: str
     handler: Handler
     max_body: int = 1 << 20
     oversize: Oversize = Oversize.REFUSE
+    too_large: str = "length limit exceeded"
 
 
 class Match(msgspec.Struct, frozen=True):
