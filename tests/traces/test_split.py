@@ -16,7 +16,7 @@ from ddx_traces.stats import decode_client_stats
 
 from .protobuf_reader import read_agent_payload
 from .support import Rig, body_of, span, spans_in
-from .test_stats_payload import client_stats
+from .test_stats_payload import client_stats, group
 
 compressor = Compressor(Coding.ZSTD, 1)
 
@@ -102,6 +102,22 @@ async def test_statistics_are_split_between_tracers() -> None:
     documents = [msgspec.msgpack.decode(body_of(part)) for part in parts]
     assert [[each["RuntimeID"] for each in document["Stats"]] for document in documents] == [["r0"], ["r1"], ["r2"]]
     assert all(document["ClientComputed"] for document in documents)
+
+
+async def test_each_part_of_statistics_counts_the_groups_that_are_in_it() -> None:
+    rig = Rig()
+    for number, groups in enumerate((5, 0, 1, 1)):
+        bucket = {**client_stats["Stats"][0], "Stats": [group] * groups}
+        stats = decode_client_stats(
+            msgspec.msgpack.encode({**client_stats, "RuntimeID": f"r{number}", "Stats": [bucket]})
+        )
+        assert rig.pipeline._stats.add(stats, 100)  # pyright: ignore[reportPrivateUsage]
+    await rig.pipeline.flush(FlushKind.FINAL)
+    (payload,) = rig.intake.stats
+    parts = down_to_the_end(payload, split_stats)
+    assert [part.items for part in parts] == [5, 1, 1]
+    documents = [msgspec.msgpack.decode(body_of(part)) for part in parts]
+    assert [[each["RuntimeID"] for each in document["Stats"]] for document in documents] == [["r0"], ["r2"], ["r3"]]
 
 
 @given(st.binary(max_size=40), st.sampled_from([None, "zstd", "gzip"]))

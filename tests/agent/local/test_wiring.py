@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import trio
 
-from ddx_agent.testing import Limits, Ports, PortsTaken, assert_accounts_close, expect_log, open_local
+from ddx_agent.testing import Limits, Ports, PortsTaken, assert_accounts_close, expect_log, expect_stats, open_local
 from tests.support.local_platform import answer, extension_command, make_function
 
 pytestmark = pytest.mark.system
@@ -28,6 +30,21 @@ async def test_every_attempt_at_a_failing_event_is_accounted_for(tmp_path: Path)
             accounts = await local.finish()
             assert_accounts_close(accounts)
             expect_log(local.intake.store, contains="an attempt", request_id=response.headers["x-amzn-requestid"])
+
+
+async def test_statistics_that_were_merged_on_their_way_are_accounted_for(tmp_path: Path) -> None:
+    group = {"Service": "orders", "Name": "order.take", "Hits": 2}
+    bucket = {"Start": time.time_ns() // 10**10 * 10**10, "Duration": 10**10, "Stats": [group]}
+    body = msgspec.msgpack.encode({"RuntimeID": "r", "Stats": [bucket]}).hex()
+    with trio.fail_after(40):
+        async with open_local(make_function(tmp_path), cpu_share=False) as local:
+            await local.invoke({"to_trace_agent": [["/v0.6/stats", body]] * 3})
+            accounts = await local.finish()
+            assert expect_stats(local.intake.store, name="order.take").hits == 6
+    assert_accounts_close(accounts)
+    assert accounts is not None
+    (stats,) = (account for account in accounts.signals if account.signal == "stats")
+    assert (stats.accepted, stats.delivered, stats.dropped) == (3, 1, {"merged": 2})
 
 
 async def test_the_function_is_told_the_free_ports_and_may_be_given_more(tmp_path: Path) -> None:

@@ -64,4 +64,4 @@ def report_accounts(status: Status, accounts_file: str | None) -> None:
 
 
 # Dropped because somebody wanted it so: counted, but no loss.
-intended = frozenset({"filtered", "rejected", "not_sampled", "duplicate", "own_line", "repeated_event"})
+intended = frozenset({"filtered", "rejected", "not_sampled", "duplicate", "own_line", "repeated_event", "merged"})

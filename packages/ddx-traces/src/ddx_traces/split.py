@@ -54,26 +54,39 @@ def split_traces(payload: Payload, compressor: Compressor) -> list[Payload]:
 
 
 def split_stats(payload: Payload, compressor: Compressor) -> list[Payload]:
-    """Between the statistics of tracers; each half counts as many groups as its share of them."""
+    """Between the statistics of tracers; nothing for those of one. Who has no groups tells nothing, and goes no further."""
     try:
-        document = _stats.decode(decompress(payload.body, payload.encoding))
-        stats = _list.decode(document["Stats"])
+        document = _document.decode(decompress(payload.body, payload.encoding))
+        stats = [(each, groups) for each in _list.decode(document["Stats"]) if (groups := _count_groups(each))]
     except (ValueError, KeyError):
         return []
-    if len(stats) < 2 or payload.items < 2:
+    if len(stats) < 2:
         return []
-    count = middle([len(memoryview(each)) for each in stats])
-    first_items = min(max(1, round(payload.items * count / len(stats))), payload.items - 1)
+    count = middle([len(memoryview(each)) for each, _ in stats])
     halves: list[Payload] = []
-    for half, items in ((stats[:count], first_items), (stats[count:], payload.items - first_items)):
-        document["Stats"] = msgspec.Raw(msgspec.msgpack.encode(half))
+    for half in (stats[:count], stats[count:]):
+        document["Stats"] = msgspec.Raw(msgspec.msgpack.encode([each for each, _ in half]))
         body, encoding = compressor.compress(msgspec.msgpack.encode(document))
+        items = sum(groups for _, groups in half)
         halves.append(msgspec.structs.replace(payload, body=body, encoding=encoding, items=items))
     return halves
 
 
-_stats = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+class _Bucket(msgspec.Struct):
+    groups: list[msgspec.Raw] = msgspec.field(name="Stats")
+
+
+class _ClientStats(msgspec.Struct):
+    buckets: list[_Bucket] = msgspec.field(name="Stats")
+
+
+_document = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_stats = msgspec.msgpack.Decoder(_ClientStats)
+
+
+def _count_groups(stats: msgspec.Raw) -> int:
+    return sum(len(bucket.groups) for bucket in _stats.decode(stats).buckets)
 
 
 def _take_apart(body: bytes) -> tuple[bytes, list[_Piece]]:

@@ -40,6 +40,8 @@ class _Posted(msgspec.Struct, frozen=True, gc=False):
 class StatsStore:
     """Holds tracers' statistics, encoded, until payloads are made of them. An item is a group.
 
+    Groups that were added to others are counted as dropped, `merged`: their sums are delivered with those.
+
     `obfuscate` hides what the resource of a span of this type must not tell (type, resource → resource). `on_filling` is
     called when so much was counted here that it should be packed.
     """
@@ -127,7 +129,11 @@ class StatsStore:
     def pack(self) -> int:
         """Make one payload of what has been held longest and put it on the outbox. Returns from how many requests."""
         with self._buffer.lease(max_bytes=self._settings.max_stats_payload_bytes) as entries:
-            self._put(_bodies(entries), sum(entry.items for entry in entries))
+            bodies, groups = _join(entries)
+            self._put(bodies, groups)
+            merged = sum(entry.items for entry in entries) - groups
+            if merged:
+                self._account.drop("merged", merged, 0)
             return len(entries)
 
     def pack_counted(self, *, everything: bool) -> int:
@@ -154,17 +160,25 @@ class StatsStore:
         self._fanout.put(Payload(path=path, content_type=content_type, body=body, items=groups, encoding=encoding))
 
 
-def _bodies(entries: list[Entry[_Posted]]) -> list[bytes]:
-    """What was posted, requests of one kind merged."""
-    kinds: dict[int, list[bytes]] = {}
+def _join(entries: list[Entry[_Posted]]) -> tuple[list[bytes], int]:
+    """What was posted, requests of one kind merged, and how many groups that makes."""
+    kinds: dict[int, list[Entry[_Posted]]] = {}
     for entry in entries:
-        kinds.setdefault(entry.value.kind, []).append(entry.value.body)
-    return [body for same in kinds.values() for body in _merge(same)]
+        kinds.setdefault(entry.value.kind, []).append(entry)
+    bodies: list[bytes] = []
+    groups = 0
+    for same in kinds.values():
+        if len(same) == 1 or sum(entry.size for entry in same) > max_merged_bytes:
+            bodies += [entry.value.body for entry in same]
+            groups += sum(entry.items for entry in same)
+            continue
+        for stats in _merge([entry.value.body for entry in same]):
+            bodies.append(encode_client_stats(stats))
+            groups += stats.groups
+    return bodies, groups
 
 
-def _merge(bodies: list[bytes]) -> list[bytes]:
-    if len(bodies) == 1 or sum(map(len, bodies)) > max_merged_bytes:
-        return bodies
+def _merge(bodies: list[bytes]) -> list[ClientStats]:
     # Few tracers post twice for one bucket before a flush: what that takes is not for the start of every process.
     from .merge import merge_stats
 
@@ -172,7 +186,7 @@ def _merge(bodies: list[bytes]) -> list[bytes]:
     for body in bodies:
         stats = decode_client_stats(body)
         kinds.setdefault(_kind(stats), []).append(stats)
-    return [encode_client_stats(same[0] if len(same) == 1 else merge_stats(same)) for same in kinds.values()]
+    return [same[0] if len(same) == 1 else merge_stats(same) for same in kinds.values()]
 
 
 def _kind(stats: ClientStats) -> object:
