@@ -29,6 +29,8 @@ async def test_every_attempt_at_a_failing_event_is_accounted_for(tmp_path: Path)
             await local.intake.wait_for(lambda store: len(store.logs(contains="an attempt")) == 3)
             accounts = await local.finish()
             assert_accounts_close(accounts)
+            for document in local.statuses():
+                assert_accounts_close(document)
             expect_log(local.intake.store, contains="an attempt", request_id=response.headers["x-amzn-requestid"])
 
 
