@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -125,6 +126,39 @@ def test_groups_that_were_added_to_others_are_accounted_for_as_merged() -> None:
     (payload,) = fanout.primary.take_all()
     decoded = msgspec.msgpack.decode(body_of(payload))["Stats"]
     assert payload.items == sum(len(bucket["Stats"]) for each in decoded for bucket in each["Stats"]) == 3
+
+
+def hide_numbers(kind: str, resource: str) -> str:
+    return re.sub("[0-9]+", "?", resource) if kind == "sql" else resource
+
+
+def test_groups_of_one_request_that_become_equal_by_hiding_are_added_up() -> None:
+    store, account, fanout = make_stats(obfuscate=hide_numbers)
+    queries = [group(number, type="sql", resource=f"select {number}") for number in (1, 2, 3)]
+    other = group(4, type="sql", resource="select 4", span_kind="client")
+    assert store.add(stats(*queries, other, group(5, resource="GET /5"), group(6, resource="GET /5")), 100)
+    snapshot = account.snapshot()
+    assert (snapshot.accepted.items, snapshot.held.items, snapshot.dropped["merged"].items) == (6, 3, 3)
+    assert snapshot.closes
+    (each,) = sent_after_packing(store, fanout)
+    found = [(one["Resource"], one["SpanKind"], one["Hits"], one["Duration"]) for one in each["Stats"][0]["Stats"]]
+    assert found == [("select ?", "", 3, 6), ("select ?", "client", 1, 4), ("GET /5", "", 2, 11)]
+
+
+def test_a_request_in_which_hiding_makes_nothing_equal_passes_as_it_came() -> None:
+    store, account, fanout = make_stats(obfuscate=hide_numbers)
+    same_query = [group(1, type="sql", resource="select 1", http_status_code=code) for code in (200, 500)]
+    unhidden = [group(1, resource="GET /1"), group(1, resource="GET /1")]
+    assert store.add(stats(*same_query, *unhidden), 100)
+    (each,) = sent_after_packing(store, fanout)
+    assert [one["Resource"] for one in each["Stats"][0]["Stats"]] == ["select ?", "select ?", "GET /1", "GET /1"]
+    assert account.snapshot().dropped == {}
+
+
+def test_a_refused_request_counts_nothing_as_merged() -> None:
+    store, account, _ = make_stats(max_stats_buffer_bytes=10, obfuscate=hide_numbers)
+    assert not store.add(stats(*(group(1, type="sql", resource=f"select {number}") for number in (1, 2))), 100)
+    assert account.snapshot().dropped == {}
 
 
 def test_what_is_too_much_to_merge_is_sent_as_it_came() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -323,11 +324,13 @@ def stats_body(groups: int, **fields: Any) -> bytes:
     return msgspec.msgpack.encode({"Hostname": "h", "Stats": [bucket], **fields})
 
 
-def make_stats(**fields: Any) -> tuple[StatsStore, Account, Any]:
+def make_stats(*, obfuscate: Callable[[str, str], str] | None = None, **fields: Any) -> tuple[StatsStore, Account, Any]:
     account = Account("stats")
     endpoint = Endpoint(name="primary", base_url="http://intake", key=StaticKey("k"))
     fanout = open_fanout(account, [endpoint], cast(IntakeClient, None), max_bytes=1 << 20)
-    return StatsStore(TracesSettings(**fields), account=account, fanout=fanout, now_ns=lambda: now), account, fanout
+    settings = TracesSettings(**fields)
+    store = StatsStore(settings, account=account, fanout=fanout, now_ns=lambda: now, obfuscate=obfuscate)
+    return store, account, fanout
 
 
 def test_statistics_of_several_tracers_go_into_one_payload_without_their_host() -> None:

@@ -1,4 +1,4 @@
-"""Several requests of one tracer for the same buckets, made one: fewer groups, the same sums. Pure.
+"""Requests of one tracer for the same buckets, made one: fewer groups, the same sums. Pure.
 
 Rule of this file: nothing is lost. Groups of one key are added up when both of their sketches can be; others stand side by
 side, which the backend takes as well.

@@ -16,7 +16,14 @@ from ddx_core.stats import Account
 from ..settings import TracesSettings
 from ..span import Span, TracerPayload
 from ..split import split_stats
-from .payload import ClientStats, acceptable_start, decode_client_stats, encode_client_stats, encode_stats_payload
+from .payload import (
+    ClientStats,
+    StatsBucket,
+    acceptable_start,
+    decode_client_stats,
+    encode_client_stats,
+    encode_stats_payload,
+)
 
 if TYPE_CHECKING:
     from .concentrator import Concentrator
@@ -108,18 +115,24 @@ class StatsStore:
         # The backend attributes a host by itself; the vendor's extension sends none.
         stats.hostname = ""
         now = self._now_ns()
+        came = stats.groups
+        has_alike = False
         for bucket in stats.stats:
             start, shift = acceptable_start(bucket.start, now)
             if shift:
                 bucket.start, bucket.agent_time_shift = start, shift
             if self._obfuscate is not None:
-                for group in bucket.stats:
-                    group.resource = self._obfuscate(group.type, group.resource)
+                has_alike |= _hide(bucket, self._obfuscate)
+        if has_alike and size <= max_merged_bytes:
+            from .merge import merge_stats
+
+            stats = merge_stats([stats])
         groups = stats.groups
         encoded = encode_client_stats(stats)
         if not self._buffer.put(_Posted(encoded, hash(_kind(stats))), size=len(encoded), items=groups):
             return False
-        self._account.accept(groups, size)
+        self._account.accept(came, size)
+        self._count_merged(came - groups)
         return True
 
     def refuse(self, size: int) -> None:
@@ -131,9 +144,7 @@ class StatsStore:
         with self._buffer.lease(max_bytes=self._settings.max_stats_payload_bytes) as entries:
             bodies, groups = _join(entries)
             self._put(bodies, groups)
-            merged = sum(entry.items for entry in entries) - groups
-            if merged:
-                self._account.drop("merged", merged, 0)
+            self._count_merged(sum(entry.items for entry in entries) - groups)
             return len(entries)
 
     def pack_counted(self, *, everything: bool) -> int:
@@ -155,9 +166,26 @@ class StatsStore:
             raise
         return groups
 
+    def _count_merged(self, groups: int) -> None:
+        if groups:
+            self._account.drop("merged", groups, 0)
+
     def _put(self, bodies: list[bytes], groups: int) -> None:
         body, encoding = self._compressor.compress(encode_stats_payload(bodies, client_computed=True))
         self._fanout.put(Payload(path=path, content_type=content_type, body=body, items=groups, encoding=encoding))
+
+
+def _hide(bucket: StatsBucket, obfuscate: Callable[[str, str], str]) -> bool:
+    """Hide what resources must not tell. True: some that differed by it are equal now, and their groups may be of one key."""
+    origins: dict[str, str] = {}
+    has_alike = False
+    for group in bucket.stats:
+        told = group.resource
+        hidden = obfuscate(group.type, told)
+        if hidden != told:
+            group.resource = hidden
+            has_alike |= origins.setdefault(hidden, told) != told
+    return has_alike
 
 
 def _join(entries: list[Entry[_Posted]]) -> tuple[list[bytes], int]:
