@@ -244,13 +244,13 @@ node = Tracer(
 )
 
 
-def test_headers_describe_the_first_tracer_that_names_its_language_and_tell_what_all_dropped() -> None:
+def test_headers_describe_the_first_tracer_that_names_its_language_and_tell_what_was_dropped() -> None:
     payloads = [
-        TracerPayload(tracer=Tracer(container_id="d"), dropped_p0_traces=1, dropped_p0_spans=4),
-        TracerPayload(tracer=node, dropped_p0_traces=2),
+        TracerPayload(tracer=Tracer(container_id="d")),
+        TracerPayload(tracer=node),
         TracerPayload(tracer=Tracer(language="python")),
     ]
-    assert dict(request_headers(payloads)) == {
+    assert dict(request_headers(payloads, dropped_p0_traces=3, dropped_p0_spans=4)) == {
         "Datadog-Meta-Lang": "nodejs",
         "Datadog-Meta-Lang-Version": "v20",
         "Datadog-Meta-Lang-Interpreter": "v8",

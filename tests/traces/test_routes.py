@@ -53,6 +53,22 @@ async def serving(
         nursery.cancel_scope.cancel()
 
 
+async def test_what_a_tracer_dropped_is_told_even_when_its_request_leaves_no_chunk() -> None:
+    own_call = wire_span(resource="127.0.0.1")
+    async with serving() as rig:
+        client = await rig.client()
+        for dropped, traces in ((7, []), (5, [[own_call]]), (3, [[own_call], wire_trace(3)])):
+            headers = {"Datadog-Client-Dropped-P0-Traces": str(dropped), "Datadog-Client-Dropped-P0-Spans": "9"}
+            assert (await client.ask("POST", "/v0.4/traces", v04(*traces), headers)).status == 200
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+        await client.ask("POST", "/v0.4/traces", v04(wire_trace(4)))
+        await rig.pipeline.flush(FlushKind.BLOCKING)
+    first, second = (dict(payload.headers) for payload in rig.intake.traces)
+    assert first["Datadog-Client-Dropped-P0-Traces"] == "15"
+    assert first["Datadog-Client-Dropped-P0-Spans"] == "27"
+    assert not [name for name in second if "Dropped" in name]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize(("path", "encode"), [("/v0.4/traces", v04), ("/v0.5/traces", v05)], ids=["v0.4", "v0.5"])
 async def test_traces_are_taken_and_answered_with_rates(method: str, path: str, encode: object) -> None:

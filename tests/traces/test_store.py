@@ -165,12 +165,24 @@ def test_backend_makes_statistics_only_of_what_the_tracer_did_not(computed: bool
 def test_what_a_tracer_dropped_is_told_once() -> None:
     bench = Bench(TracesSettings(max_payload_bytes=2000))
     sent = TracerPayload(dropped_p0_traces=5)
+    bench.store.take_dropped_p0(sent)
     for number in range(1, 21):
         bench.add(span(span_id=number), payload=sent)
     payloads = bench.pack_all()
     assert len(payloads) > 1
     told = [dict(payload.headers).get("Datadog-Client-Dropped-P0-Traces") for payload in payloads]
     assert told == ["5", *[None] * (len(payloads) - 1)]
+
+
+def test_what_tracers_dropped_is_bounded_by_what_a_header_can_say() -> None:
+    bench = Bench()
+    for _ in range(3):
+        bench.store.take_dropped_p0(TracerPayload(dropped_p0_traces=2**63, dropped_p0_spans=1))
+    bench.add(span())
+    (payload,) = bench.pack_all()
+    headers = dict(payload.headers)
+    assert headers["Datadog-Client-Dropped-P0-Traces"] == str(2**64 - 1)
+    assert headers["Datadog-Client-Dropped-P0-Spans"] == "3"
 
 
 def test_payloads_stay_below_their_limit() -> None:

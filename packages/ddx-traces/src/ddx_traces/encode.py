@@ -106,11 +106,13 @@ def encode_agent_payload(chunks: Sequence[EncodedChunk], defaults: PayloadDefaul
     return b"".join(pieces)
 
 
-def request_headers(payloads: Sequence[TracerPayload]) -> tuple[tuple[str, str], ...]:
+def request_headers(
+    payloads: Sequence[TracerPayload], *, dropped_p0_traces: int = 0, dropped_p0_spans: int = 0
+) -> tuple[tuple[str, str], ...]:
     """What the intake is told of the tracers whose chunks a request carries.
 
     One tracer is described, the first that names its language; what several say would fit none of them. What it has done
-    itself is told only when that holds for all.
+    itself is told only when that holds for all. `dropped_p0_…`: what tracers have left out by sampling.
     """
     tracers = [payload.tracer for payload in payloads]
     described = next((tracer for tracer in tracers if tracer.language), tracers[0])
@@ -123,8 +125,8 @@ def request_headers(payloads: Sequence[TracerPayload]) -> tuple[tuple[str, str],
         ("Datadog-Container-Id", described.container_id),
         ("Datadog-Client-Computed-Stats", _true(tracer.computed_stats for tracer in tracers)),
         ("Datadog-Client-Computed-Top-Level", _true(tracer.computed_top_level for tracer in tracers)),
-        ("Datadog-Client-Dropped-P0-Traces", _sum(payload.dropped_p0_traces for payload in payloads)),
-        ("Datadog-Client-Dropped-P0-Spans", _sum(payload.dropped_p0_spans for payload in payloads)),
+        ("Datadog-Client-Dropped-P0-Traces", str(dropped_p0_traces or "")),
+        ("Datadog-Client-Dropped-P0-Spans", str(dropped_p0_spans or "")),
         ("Datadog-Send-Real-Http-Status", "1"),
     )
     return tuple((name, value) for name, value in headers if value)
@@ -132,10 +134,6 @@ def request_headers(payloads: Sequence[TracerPayload]) -> tuple[tuple[str, str],
 
 def _true(values: Iterable[bool]) -> str:
     return "true" if all(values) else ""
-
-
-def _sum(values: Iterable[int]) -> str:
-    return str(sum(values) or "")
 
 
 def _encode_head(payload: TracerPayload, defaults: PayloadDefaults) -> bytes:

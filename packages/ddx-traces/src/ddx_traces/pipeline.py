@@ -122,6 +122,7 @@ class TracesPipeline:
 
         `size` is the number of bytes in which all of them came.
         """
+        self._store.take_dropped_p0(payload)
         listed = list(chunks)
         for chunk in listed:
             self._store.add(chunk, payload, size=size // len(listed))

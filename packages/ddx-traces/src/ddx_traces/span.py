@@ -104,7 +104,7 @@ class TracerPayload(Struct, kw_only=True):
     """What the chunks of one request have in common.
 
     `runtime_id`, `env`, `hostname` and `app_version` are found in the spans while they are processed. `dropped_p0_…` is
-    what the tracer has left out by sampling; it is passed on once, with whatever part of the request goes out first.
+    what the tracer has left out by sampling; it is passed on once, with the next payload, whosever chunks that carries.
     """
 
     tracer: Tracer = Tracer()

@@ -41,6 +41,8 @@ content_type: Final = "application/x-protobuf"
 
 # What holding a chunk costs besides its bytes: the bytes object, the structs round it, its place in the buffer.
 chunk_overhead_bytes: Final = 200
+# As much as one header may say (64 bits).
+max_dropped_p0: Final = 2**64 - 1
 
 
 class TraceStore:
@@ -89,6 +91,8 @@ class TraceStore:
             max_bytes=settings.max_buffer_bytes + 2 * settings.max_payload_bytes,
             when_full=WhenFull.DROP_OLDEST,
         )
+        self._dropped_p0_traces = 0
+        self._dropped_p0_spans = 0
         self.set_tags(tags)
 
     def set_tags(self, tags: TagSet) -> None:
@@ -125,6 +129,13 @@ class TraceStore:
                 return False
             self.pack()
         return True
+
+    def take_dropped_p0(self, payload: TracerPayload) -> None:
+        """Take over how much the tracer has left out: the next payload tells it, also when no chunk of this request is held."""
+        if payload.dropped_p0_traces or payload.dropped_p0_spans:
+            self._dropped_p0_traces = min(self._dropped_p0_traces + payload.dropped_p0_traces, max_dropped_p0)
+            self._dropped_p0_spans = min(self._dropped_p0_spans + payload.dropped_p0_spans, max_dropped_p0)
+            payload.dropped_p0_traces = payload.dropped_p0_spans = 0
 
     def add(
         self,
@@ -205,11 +216,14 @@ class TraceStore:
                     body=body,
                     items=sum(entry.items for entry in entries),
                     encoding=encoding,
-                    headers=request_headers(payloads),
+                    headers=request_headers(
+                        payloads,
+                        dropped_p0_traces=self._dropped_p0_traces,
+                        dropped_p0_spans=self._dropped_p0_spans,
+                    ),
                 )
             )
-            for payload in payloads:
-                payload.dropped_p0_traces = payload.dropped_p0_spans = 0
+            self._dropped_p0_traces = self._dropped_p0_spans = 0
             return len(entries)
 
     def _is_over_mark(self) -> bool:

@@ -170,6 +170,7 @@ class TraceRoutes:
         return decode_body(request.body, coding, max_bytes=self._settings.max_request_bytes)
 
     async def _take(self, request: Request, traces: Traces, payload: TracerPayload) -> Response:
+        self._store.take_dropped_p0(payload)
         add = self._store.add
         total = unpaused = 0
         try:
