@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from ddx_core.http import Hangup, Request
 from ddx_core.intake import ClientSettings, EndpointQueue, IntakeClient, RetryPolicy, open_fanout
-from ddx_core.intake.breaker import opens_after
-from ddx_core.intake.endpoint_queue import fair_chance_s, last_grace_s
+from ddx_core.intake.endpoint_queue import fair_chance_s, last_grace_s, parallel_sends
 from ddx_core.stats import Account
 from tests.support.builders import a_payload, an_endpoint, assert_closes
 from tests.support.intake import ScriptedIntake, Step, hang
@@ -55,7 +54,7 @@ class Signal:
     async def flush(self, seconds: float = 10.0, *, blocking: bool = True, last_chance: bool = False) -> bool:
         """False: cut short."""
         with trio.move_on_after(seconds) as scope:
-            await self.fanout.flush(wait_for_open_breaker=not blocking, last_chance=last_chance)
+            await self.fanout.flush(wait_for_open_breaker=last_chance or not blocking, last_chance=last_chance)
         assert_closes(self.account)
         return not scope.cancelled_caught
 
@@ -85,7 +84,7 @@ async def test_who_gives_up_does_not_cut_off_what_is_on_its_way() -> None:
         assert not await signal.flush(patience_s)
         assert signal.told == (0, 3, 0)
         assert not signal.queue.holds_nothing
-        assert await signal.flush()
+        assert await signal.flush(blocking=False)
         assert signal.told == (3, 0, 0)
         assert sorted(intake.bodies) == [b"1", b"2", b"3"]
 
@@ -101,43 +100,65 @@ async def test_what_went_on_by_itself_is_settled_with_no_flush_at_all() -> None:
         assert not signal.queue.breaker.is_open
 
 
-async def test_what_was_put_meanwhile_waits_for_what_is_on_its_way() -> None:
-    async with a_signal(after(0.6)) as (signal, intake):
+async def test_nobody_pays_twice_for_waiting_and_new_payloads_do_not_wait_behind_old_ones() -> None:
+    async with a_signal(hang) as (signal, intake):
         signal.put(b"1")
         assert not await signal.flush(patience_s)
         signal.put(b"2")
-        assert await signal.flush()
+        assert await signal.flush(patience_s)
         assert intake.bodies == [b"1", b"2"]
-        assert signal.told == (2, 0, 0)
+        assert signal.told == (1, 1, 0)
+
+
+async def test_no_more_than_four_are_on_their_way_however_many_flushes_have_given_up() -> None:
+    async with a_signal(otherwise=after(1.0)) as (signal, intake):
+        for number in range(3):
+            signal.put(*(b"%d%d" % (number, each) for each in range(3)))
+            assert not await signal.flush(patience_s)
+            assert len(intake.requests) == min(3 * (number + 1), parallel_sends)
+            signal.queue.breaker.delivered()  # or nobody would wait any more
+        assert await signal.flush(blocking=False)
+        assert signal.told == (9, 0, 0)
+        assert len(set(intake.bodies)) == len(intake.bodies) == 9
 
 
 async def test_an_endpoint_that_lets_two_flushes_wait_is_waited_for_no_more_until_it_answers() -> None:
-    async with a_signal(after(1.5)) as (signal, intake):
-        signal.put(b"1")
-        for _ in range(opens_after):
+    async with a_signal(after(1.5), after(1.0)) as (signal, intake):
+        for body in (b"1", b"2"):
+            assert not signal.queue.breaker.is_open
+            signal.put(body)
             assert not await signal.flush(patience_s)
         assert signal.queue.breaker.is_open
-        signal.put(b"2")
+        signal.put(b"3")
         began = trio.current_time()
         assert await signal.flush()
         assert trio.current_time() - began < 0.2
-        # A flush in the background sees what becomes of it, and then sends the rest.
+        # A flush in the background sees what becomes of them, and then sends the rest.
         assert await signal.flush(blocking=False)
         assert not signal.queue.breaker.is_open
-        assert signal.told == (2, 0, 0)
-        assert intake.bodies == [b"1", b"2"]
+        assert signal.told == (3, 0, 0)
+        assert intake.bodies == [b"1", b"2", b"3"]
 
 
-async def test_the_last_flush_calls_back_what_hangs_and_keeps_none_of_its_own_on_the_way() -> None:
-    async with a_signal(hang, otherwise=hang) as (signal, intake):
+async def test_the_last_flush_calls_back_what_hangs_and_tries_it_once_more() -> None:
+    async with a_signal(hang, after(0.1)) as (signal, intake):
         signal.put(b"1")
         assert not await signal.flush(patience_s)
-        began = trio.current_time()
-        assert not await signal.flush(4 * last_grace_s, last_chance=True)
-        assert trio.current_time() - began < 6 * last_grace_s
-        assert [each.payload.body for each in signal.queue.take_spoolable("logs")] == [b"1"]
+        assert await signal.flush(4 * last_grace_s, last_chance=True)
         assert intake.bodies == [b"1", b"1"]
-        assert signal.account.snapshot().maybe_twice.items == 1
+        assert signal.told == (1, 0, 1)
+
+
+async def test_two_last_flushes_send_nothing_twice_and_the_second_sends_what_is_new() -> None:
+    async with a_signal(hang) as (signal, intake):
+        signal.put(b"1")
+        assert not await signal.flush(patience_s, last_chance=True)
+        signal.put(b"2")
+        assert not await signal.flush(patience_s, last_chance=True)
+        assert intake.bodies == [b"1", b"2"]
+        assert signal.told == (1, 1, 0)
+    (left,) = signal.queue.take_spoolable("logs")
+    assert (left.payload.body, left.uncertain) == (b"1", True)
 
 
 async def test_the_last_flush_lets_what_is_nearly_there_arrive() -> None:
@@ -155,6 +176,7 @@ async def test_a_last_flush_without_time_leaves_nothing_on_the_way(seconds: floa
         signal.put(b"1", b"2")
         assert not await signal.flush(patience_s)
         await signal.flush(seconds, last_chance=True)
+        assert signal.queue.is_empty is False
         left = signal.queue.take_spoolable("logs")
         assert sorted(each.payload.body for each in left) == [b"1", b"2"]
         assert all(each.uncertain for each in left)

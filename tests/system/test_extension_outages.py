@@ -78,6 +78,19 @@ async def test_passing_trouble_of_every_signal_is_retried(tmp_path: Path, answer
         world.assert_everything_arrived_once()
 
 
+async def test_an_intake_slower_than_the_bound_gets_nothing_twice(tmp_path: Path) -> None:
+    settings = {"DDX_MAX_ADDED_SECONDS": "0.2", "DD_SERVERLESS_FLUSH_STRATEGY": "end"}
+    async with open_world(tmp_path, settings=settings) as world:
+        for kind in kinds:
+            world.intake.script.add(kind, *[slow(0.6)] * 3)
+        for number in range(3):
+            assert await tell(world, number) < 600
+            await trio.sleep(1.0)
+        await world.end()
+        assert_three_arrived(world)
+        world.assert_everything_arrived_once()
+
+
 @pytest.mark.parametrize("answer", [reset_after_read, truncated], ids=["reply_lost", "reply_cut"])
 async def test_a_lost_reply_is_the_one_case_of_a_repeat_and_it_is_counted(tmp_path: Path, answer: Any) -> None:
     async with open_world(tmp_path) as world:

@@ -2,8 +2,8 @@
 
 Rules of this file:
 - A payload is in the queue, or in flight under a lease, or settled. One flush at a time works on a queue.
-- What a flush has in flight when its caller gives up goes on by itself where the client has a place for that (`carry_on_in`),
-  and is waited for by the next flush: to cut an exchange off is to send its payload twice.
+- What a flush has in flight when its caller gives up goes on by itself where the client has a place for that (`carry_on_in`):
+  to cut an exchange off is to send its payload twice. Who pays for waiting (a blocking flush) waits for none of it again.
 - A payload that the endpoint finds too large (413) is split in this queue alone, down to single items.
 """
 
@@ -101,7 +101,7 @@ class EndpointQueue:
             account, max_bytes=max_bytes, when_full=WhenFull.DROP_OLDEST, full_reason="queue_full"
         )
         self._flushing = anyio.Lock()
-        self._in_flight: Sends | None = None
+        self._in_flight: list[Sends] = []
         self._settled = 0
         self._leave_alone_until_ns = 0
         self._trouble = f"no answer within {fair_chance_s:g} s or more"
@@ -155,8 +155,7 @@ class EndpointQueue:
         """Send what is queued until the queue is empty or the endpoint is in trouble.
 
         With an open breaker: nothing, or (`wait_for_open_breaker`) one payload as a probe and the rest if it gets through.
-        While the endpoint has asked for a pause: nothing, unless this is the `last_chance`; then nothing stays in flight either
-        when the caller gives up.
+        While the endpoint has asked for a pause: nothing, unless this is the `last_chance`.
         """
         if not wait_for_open_breaker and self.breaker.is_open:
             return  # at once: a background flush may be at work, and wait long for its probe
@@ -167,7 +166,7 @@ class EndpointQueue:
                 await self._call_back()
             async with self._flushing:
                 if not self.is_left_alone or last_chance:
-                    await self._flush_under_lock(wait_for_open_breaker=wait_for_open_breaker, carry_on=not last_chance)
+                    await self._flush_under_lock(wait_for_open_breaker=wait_for_open_breaker, is_last=last_chance)
             cut_off = False
         finally:
             # An endpoint that hangs until the caller's deadline has failed like one that refuses, if it had time to answer.
@@ -175,40 +174,41 @@ class EndpointQueue:
             if cut_off and had_time and self._settled == settled_before:
                 self._count_failure()
 
-    async def _flush_under_lock(self, *, wait_for_open_breaker: bool, carry_on: bool) -> None:
-        if self.breaker.is_open:
-            if not (wait_for_open_breaker and await self._probe(carry_on=carry_on)):
-                return
-        elif self._in_flight is not None:
-            await self._in_flight.ended.wait()
+    async def _flush_under_lock(self, *, wait_for_open_breaker: bool, is_last: bool) -> None:
+        if self.breaker.is_open and not (wait_for_open_breaker and await self._probe(is_last=is_last)):
+            return
         while not self.is_empty:
-            if not await self._send_some(parallel_sends, carry_on=carry_on):
+            if not await self._send_some(parallel_sends, is_last=is_last):
                 return
+        if wait_for_open_breaker:
+            await self._see_the_end_of(self._in_flight)
 
-    async def _probe(self, *, carry_on: bool) -> bool:
+    async def _probe(self, *, is_last: bool) -> bool:
         """Send one payload, or see what becomes of those in flight. True: the endpoint takes data again."""
         with anyio.move_on_after(probe_s):
-            if self._in_flight is not None:
-                await self._in_flight.ended.wait()
-            return not self.breaker.is_open or await self._send_some(1, carry_on=carry_on)
-        if self._in_flight is not None:
-            self._in_flight.call_back()
+            await self._see_the_end_of(self._in_flight)
+            return not self.breaker.is_open or self.is_empty or await self._send_some(1, is_last=is_last)
+        for sends in self._in_flight:
+            sends.call_back()
         self._count_failure()
         return False
 
     async def _call_back(self) -> None:
-        """End what another flush has in flight: what is not settled within a moment is in the queue again."""
-        in_flight = self._in_flight
-        if in_flight is None:
-            return
+        """End what flushes before the last have in flight: what is not settled within a moment is in the queue again."""
+        in_flight = [sends for sends in self._in_flight if not sends.is_last]
         left_s = anyio.current_effective_deadline() - anyio.current_time()
         try:
             with anyio.move_on_after(min(last_grace_s, left_s * last_grace_part)):
-                await in_flight.ended.wait()
+                await self._see_the_end_of(in_flight)
         finally:
-            in_flight.call_back()
+            for sends in in_flight:
+                sends.call_back()
             with anyio.CancelScope(shield=True):
-                await in_flight.ended.wait()
+                await self._see_the_end_of(in_flight)
+
+    async def _see_the_end_of(self, in_flight: Sequence[Sends]) -> None:
+        for sends in list(in_flight):
+            await sends.ended.wait()
 
     def take_all(self) -> list[Payload]:
         """Everything that is queued and not in flight, taken off the account's hands: for the spool."""
@@ -228,25 +228,27 @@ class EndpointQueue:
                 for entry in entries
             ]
 
-    async def _send_some(self, count: int, *, carry_on: bool) -> bool:
-        """Send up to `count` payloads at once. False when any of them could not be settled."""
-        if self.is_empty:
-            return False
-        sends = self._in_flight = Sends(min(count, len(self._queue)), when_ended=self._judge)
-        carrier = self._client.carrier if carry_on else None
+    async def _send_some(self, count: int, *, is_last: bool) -> bool:
+        """Send payloads, so that up to `count` are in flight. False when any of them could not be settled."""
+        count -= sum(sends.left for sends in self._in_flight)
+        if count <= 0:
+            await self._see_the_end_of(self._in_flight)
+            return not self.breaker.is_open
+        sends = Sends(min(count, len(self._queue)), when_ended=self._judge, is_last=is_last)
+        self._in_flight.append(sends)
+        carrier = self._client.carrier
         if carrier is not None:
-            for _ in range(sends.count):
+            for _ in range(sends.left):
                 carrier.start_soon(sends.run, self._send_one)
             await sends.ended.wait()
         else:
             async with anyio.create_task_group() as group:
-                for _ in range(sends.count):
+                for _ in range(sends.left):
                     group.start_soon(sends.run, self._send_one)
         return bool(sends.results) and all(sends.results)
 
     def _judge(self, sends: Sends) -> None:
-        if self._in_flight is sends:
-            self._in_flight = None
+        self._in_flight.remove(sends)
         if any(sends.results):
             self.breaker.delivered()
         elif False in sends.results:

@@ -8,16 +8,16 @@ import anyio
 
 
 class Sends:
-    """`count` (one or more) sends, each run by a task of its own. The last one to end calls `when_ended`; then `ended` is set.
+    """`left` (at first `count`) sends, each run by a task. The last one to end calls `when_ended`; then `ended` is set.
 
-    Each appends to `results` what it came to: nothing if it was called back or cancelled.
+    Each appends to `results` what it came to: nothing if it was called back or cancelled. `is_last`: they are of a last flush.
     """
 
-    def __init__(self, count: int, *, when_ended: Callable[[Sends], None]) -> None:
-        self.count = count
+    def __init__(self, count: int, *, when_ended: Callable[[Sends], None], is_last: bool = False) -> None:
+        self.is_last = is_last
         self.results: list[bool | None] = []
         self.ended = anyio.Event()
-        self._left = count
+        self.left = count
         self._when_ended = when_ended
         self._scopes: list[anyio.CancelScope] = []
         self._is_called_back = False
@@ -29,8 +29,8 @@ class Sends:
                 if not self._is_called_back:
                     await send(self.results)
         finally:
-            self._left -= 1
-            if not self._left:
+            self.left -= 1
+            if not self.left:
                 self._when_ended(self)
                 self.ended.set()
 
