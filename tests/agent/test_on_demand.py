@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
 from ddx_agent.modes.on_demand import EndOfInvocation, OnDemand
+from ddx_core import log
 from ddx_core.events import Invoke, RuntimeDone, Shutdown, Start
 from ddx_core.flush import Strategy, parse_strategy
 from ddx_core.invocation import InvocationTracker
@@ -220,6 +221,51 @@ async def test_after_a_missed_end_the_next_invocations_are_not_waited_for_until_
             await world.source.asked.wait()
             waits.append(round(trio.current_time() - began, 1))
         assert waits == [1.0, *[0.0] * 10, 1.0]
+
+
+async def test_a_function_that_works_until_its_deadline_costs_the_next_invocations_nothing(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_last", {})
+    async with open_world("end") as world:
+        for number in range(3):
+            await world.invoke(f"slow{number}", timeout_s=3)
+            await world.source.asked.wait()
+            world.done(f"slow{number}")
+        await world.invoke("r1", timeout_s=3)
+        await trio.sleep(0.3)
+        assert not world.source.asked.is_set()
+        world.done("r1")
+        await world.source.asked.wait()
+        assert world.kinds[-1] is FlushKind.BLOCKING
+    assert "end_of_invocation_not_seen" not in caplog.text
+
+
+async def test_an_end_told_after_the_next_invocation_began_costs_nothing_either(autojump_clock: MockClock) -> None:
+    async with open_world("end") as world:
+        await world.invoke("slow", timeout_s=3)
+        await world.source.asked.wait()
+        await world.invoke("r1", timeout_s=3)
+        world.done("slow")
+        assert not world.source.asked.is_set()
+        world.done("r1")
+        await world.source.asked.wait()
+        assert world.kinds[-1] is FlushKind.BLOCKING
+
+
+async def test_a_platform_that_tells_beginnings_and_no_ends_is_found_out_at_the_second(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_last", {})
+    async with open_world("end") as world:
+        waits: list[float] = []
+        for number in range(14):
+            await world.invoke(f"r{number}", timeout_s=3)
+            began = trio.current_time()
+            await world.source.asked.wait()
+            waits.append(round(trio.current_time() - began, 1))
+        assert waits == [2.7, 2.7, *[0.0] * 10, 2.7, 0.0]
+    assert "end_of_invocation_not_seen" in caplog.text
 
 
 async def test_periodically_flushes_at_the_start_when_the_interval_has_passed(autojump_clock: MockClock) -> None:

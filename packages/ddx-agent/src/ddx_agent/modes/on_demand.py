@@ -4,7 +4,7 @@ Rules of this file:
 - Until this loop asks for the next event, Lambda bills the invocation. So nothing here waits without a bound: for the end of
   the invocation at most until shortly before its deadline, for a flush at most `max_added_s`.
 - Nobody waits for telemetry that will not come: there is none (`has_telemetry`), none has come for this invocation in its
-  first second, or a recent end was not told in time.
+  first second, or a recent end was never told. A function that works until its deadline is no sign of that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ flush_before_deadline_s = 1.2
 flush_before_deadline_part = 0.25
 # Lambda sends events within 25 ms of buffering; a platform that has said nothing of an invocation by then sends nothing in time.
 first_word_within_s = 1.0
-# After an end that was not told, so many invocations are not waited for; then one is, and each further miss doubles the number.
+# After an end that telemetry owes, so many invocations are not waited for; then one is, and each further miss doubles the number.
 first_distrust = 10
 longest_distrust = 1000
 without_telemetry_tick_s = 1.0
@@ -43,6 +43,7 @@ class EndOfInvocation(InvocationObserver):
     def __init__(self) -> None:
         self._waited_for: tuple[Invocation, trio.Event] | None = None
         self._told_by_library: Invocation | None = None
+        self._given_up: Invocation | None = None
         self._distrust = 0
         self._left_out = 0
 
@@ -65,11 +66,21 @@ class EndOfInvocation(InvocationObserver):
         return True
 
     def was_seen(self) -> None:
+        self._given_up = None
         self._distrust = 0
 
-    def was_missed(self) -> None:
+    def was_not_seen(self, invocation: Invocation) -> bool:
+        """The wait for this end was given up. Returns whether telemetry is to blame, and the next ends are not waited for.
+
+        It is when it has said nothing of the invocation, or has not told the end given up before this one to this day.
+        Otherwise the function may just have worked until its deadline.
+        """
+        earlier, self._given_up = self._given_up, invocation
+        if invocation.start_ns is not None and (earlier is None or not earlier.is_running):
+            return False
         self._distrust = min(self._distrust * 2, longest_distrust) or first_distrust
         self._left_out = self._distrust
+        return True
 
     async def wait(self, invocation: Invocation) -> None:
         """Returns at once when the end was told already. The same request id may run again: only this run counts."""
@@ -160,13 +171,15 @@ class OnDemand:
 
     async def _flush_at_end_of(self, invocation: Invocation) -> None:
         if not await self._see_end_of(invocation):
-            self._ends.was_missed()
             self._flusher.start_in_background()
-            log.warning(
-                "end_of_invocation_not_seen",
-                request_id=invocation.request_id,
-                consequence="data leaves during the next invocations, which are not waited for",
-            )
+            if self._ends.was_not_seen(invocation):
+                log.warning(
+                    "end_of_invocation_not_seen",
+                    request_id=invocation.request_id,
+                    consequence="data leaves during the next invocations, which are not waited for",
+                )
+            else:
+                log.debug("deadline_came_first", request_id=invocation.request_id)
             return
         self._ends.was_seen()
         ended = trio.current_time()
