@@ -99,6 +99,7 @@ may_catch_everything = {
     "ddx_agent/doctor/examine.py",
     "ddx_agent/extension.py",
     "ddx_agent/keeper.py",
+    "ddx_agent/local/intake/server.py",
     "ddx_agent/secrets/resolved_key.py",
     "ddx_agent/secrets/variables.py",
 }

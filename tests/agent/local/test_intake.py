@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,7 +17,19 @@ import pytest
 import trio
 import zstandard
 
-from ddx_agent.local.intake import Intake, Raw, ReceivedRequest, Script, hang, open_intake, slow
+from ddx_agent.local.intake import (
+    Intake,
+    Raw,
+    ReceivedRequest,
+    Script,
+    Span,
+    hang,
+    open_intake,
+    reception,
+    server,
+    slow,
+)
+from ddx_agent.local.intake.decode import decode_traces
 from tests.agent.local.dynamic_protobuf import encoded
 
 key = "0123456789abcdef0123456789abcdef"
@@ -417,6 +430,96 @@ async def test_each_request_is_announced_once_it_is_in_the_store() -> None:
         intake_of.append(intake)
         await send(client)
         assert [(request.kind, logs) for request, logs in seen] == [("logs", 1)]
+
+
+many_spans = encoded(
+    "AgentPayload",
+    {"tracerPayloads": [{"chunks": [{"spans": [{"name": "x", "spanID": number} for number in range(1, 3001)]}]}]},
+)
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Spans are read only while this is set."""
+    may_read = threading.Event()
+
+    def decode(body: bytes, *, request: int) -> list[Span]:
+        assert may_read.wait(10)
+        return decode_traces(body, request=request)
+
+    monkeypatch.setattr(reception, "decode_traces", decode)
+    return may_read
+
+
+async def test_a_large_body_is_answered_before_it_is_read_and_nobody_who_asks_misses_it(
+    reading: threading.Event,
+) -> None:
+    announced: list[tuple[str, int]] = []
+
+    def note(request: ReceivedRequest) -> None:
+        announced.append((request.kind, request.items))
+
+    async with intake_and_client(on_request=note) as (intake, client):
+        response = await client.post("/api/v0.2/traces", content=many_spans, headers=protobuf_type)
+        assert response.status_code == 200
+        assert await send(client) == "202"
+        assert not announced
+        reading.set()
+        assert len(intake.store.spans()) == 3000
+        assert intake.store.totals().logs == 1
+        await intake.wait_for(lambda _: len(announced) == 2)
+        assert announced == [("traces", 3000), ("logs", 1)]
+
+
+async def test_who_waits_or_asks_over_http_waits_for_what_is_being_read_and_nobody_else_does(
+    reading: threading.Event,
+) -> None:
+    spans: list[int] = []
+    async with intake_and_client() as (intake, client), trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            spans.append(await intake.wait_for(lambda store: store.totals().spans))
+
+        async def ask() -> None:
+            spans.append((await client.get("/ddx/totals")).json()["spans"])
+
+        await client.post("/api/v0.2/traces", content=many_spans, headers=protobuf_type)
+        nursery.start_soon(wait)
+        nursery.start_soon(ask)
+        for _ in range(3):
+            assert await send(client) == "202"
+        assert not spans
+        reading.set()
+    assert spans == [3000, 3000]
+
+
+async def test_a_large_body_that_cannot_be_read_is_told_of_though_it_was_answered() -> None:
+    async with intake_and_client() as (intake, client):
+        response = await client.post("/api/v0.2/traces", content=many_spans[:-1], headers=protobuf_type)
+        assert response.status_code == 200
+        (record,) = intake.store.requests()
+        assert (record.status, record.accepted, record.items) == (200, False, 0)
+        assert record.error is not None
+        assert record.error.startswith("found after the answer")
+        assert intake.store.totals().refused == 1
+
+
+async def test_a_large_body_that_breaks_the_reading_does_not_end_the_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(body: bytes, *, request: int) -> list[Span]:
+        raise OverflowError
+
+    monkeypatch.setattr(reception, "decode_traces", decode)
+    async with intake_and_client() as (intake, client):
+        await client.post("/api/v0.2/traces", content=many_spans, headers=protobuf_type)
+        assert not intake.store.spans()
+        assert await send(client) == "202"
+
+
+async def test_answers_wait_when_too_much_has_yet_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_most_late_bytes", 0)
+    async with intake_and_client() as (intake, client):
+        await client.post("/api/v0.2/traces", content=many_spans, headers=protobuf_type)
+        assert not intake.store.is_behind
 
 
 async def test_what_the_block_raises_comes_out_as_it_is() -> None:

@@ -38,7 +38,7 @@ class ReceivedRequest(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     """Values that were put into the sketches; hits in the stats groups; else the same as `items`."""
     error: str | None
-    """Why it was refused."""
+    """Why it was refused; of a large body, which is answered before it is read, what was wrong with it."""
     key_id: str | None
     """Eight hex digits that tell API keys apart."""
     key_end: str | None

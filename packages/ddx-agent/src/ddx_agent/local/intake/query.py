@@ -12,7 +12,7 @@ Lists take `limit` (the latest so many, newest last). Ids of spans come also in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -48,7 +48,14 @@ class _BadQuery(Exception):
     pass
 
 
-def control_routes(store: Store, script: Script, change_script: Callable[[ScriptChange], None]) -> list[Route]:
+def control_routes(
+    store: Store,
+    caught_up: Callable[[], Awaitable[None]],
+    script: Script,
+    change_script: Callable[[ScriptChange], None],
+) -> list[Route]:
+    """`caught_up` waits for what the store has put off; without it the server would stand still meanwhile."""
+
     def spans(**given: Any) -> list[dict[str, Any]]:
         return [_with_hex(span) for span in store.spans(**given)]
 
@@ -65,12 +72,15 @@ def control_routes(store: Store, script: Script, change_script: Callable[[Script
     page = page_path.read_bytes()
 
     async def totals(_: Request) -> Response:
+        await caught_up()
         return json(store.totals())
 
     async def repeats(_: Request) -> Response:
+        await caught_up()
         return json(store.repeats())
 
     async def clear(_: Request) -> Response:
+        await caught_up()
         store.clear()
         return json(store.totals())
 
@@ -91,7 +101,10 @@ def control_routes(store: Store, script: Script, change_script: Callable[[Script
         return Response(body=page, content_type="text/html; charset=utf-8", headers=_page_headers)
 
     return [
-        *(Route(("GET",), f"/ddx/{name}", _list_handler(find, known)) for name, (find, known) in asked.items()),
+        *(
+            Route(("GET",), f"/ddx/{name}", _list_handler(find, known, caught_up))
+            for name, (find, known) in asked.items()
+        ),
         Route(("GET",), "/ddx/totals", totals),
         Route(("GET",), "/ddx/repeats", repeats),
         Route(("GET",), "/ddx/script", show_script),
@@ -102,8 +115,11 @@ def control_routes(store: Store, script: Script, change_script: Callable[[Script
     ]
 
 
-def _list_handler(find: Callable[..., Any], known: Mapping[str, Callable[[str], Any]]) -> Handler:
+def _list_handler(
+    find: Callable[..., Any], known: Mapping[str, Callable[[str], Any]], caught_up: Callable[[], Awaitable[None]]
+) -> Handler:
     async def handle(request: Request) -> Response:
+        await caught_up()
         try:
             return json(find(**_parameters(request.query, known)))
         except _BadQuery as error:

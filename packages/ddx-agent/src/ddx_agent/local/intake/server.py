@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Whatever arrives is answered or hung up on as the script says; nothing a client sends ends the server.
-- A request is in the store before its answer leaves, so who has an answer can ask the store.
+- Who has an answer can ask the store: the request is in it, or is put into it before the store tells anything.
+- A large body is read in another thread, after its answer: the platform whose function is being timed shares this one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from ddx_core import log
 from ddx_core.http import (
     Handler,
     Hangup,
@@ -33,7 +35,7 @@ from ..port_holders import listen_error
 from .endpoints import Endpoint, anything_else, endpoints
 from .items import ReceivedRequest
 from .query import control_routes
-from .reception import receive
+from .reception import Received, receive
 from .script import Action, Answer, Script, ScriptChange, ScriptLike
 from .store import Store, StoreLimits
 
@@ -43,6 +45,9 @@ garbage_bytes: Final = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is no
 
 _most_timed: Final = 1000
 """Timed parts of a script waiting to be started, which happens at once: nobody has so many."""
+
+_most_late_bytes: Final = 64 << 20
+"""Answers wait while bodies of more than this have yet to be read."""
 
 _limits = Limits(max_connections=4096, body_s=60.0)
 
@@ -68,6 +73,7 @@ class Intake:
         self._keep_spans = keep_spans
         self._on_request = on_request
         self._arrival = trio.Event()
+        self._fell_behind = trio.Event()
         self._wanted_up = True
         self._turned = trio.Event()
         self._is_up = False
@@ -87,6 +93,7 @@ class Intake:
         """
         while True:
             arrival = self._arrival
+            await self._caught_up()
             if found := predicate(self.store):
                 await trio.lowlevel.checkpoint()
                 return found
@@ -128,6 +135,7 @@ class Intake:
         self.port = listener.socket.getsockname()[1]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_timed)
+            nursery.start_soon(self._read_late)
             routes = self._routes()
             announced = False
             while True:
@@ -191,7 +199,7 @@ class Intake:
         await self.up()
 
     def _routes(self) -> Routes:
-        control = control_routes(self.store, self.script, self.change_script)
+        control = control_routes(self.store, self._caught_up, self.script, self.change_script)
         receiving = [
             Route(("*",), endpoint.path, self._handler(endpoint), endpoint.wire_limit, Oversize.DISCARD)
             for endpoint in (*endpoints, anything_else)
@@ -203,10 +211,40 @@ class Intake:
             received = receive(
                 request, endpoint, self.script, self.store, now_s=time.time(), keep_spans=self._keep_spans
             )
-            self._announce(received.record)
+            if received.late_bytes or self.store.is_behind:
+                await self._keep_later(received)
+            else:
+                self._announce(received.keep())
             return await _perform(received.answer, received.response)
 
         return handle
+
+    async def _keep_later(self, received: Received) -> None:
+        token = trio.lowlevel.current_trio_token()
+
+        def keep() -> None:
+            try:
+                record = received.keep()
+            except Exception as error:
+                # As in a handler: what one client sends must not end the intake for all.
+                log.error("late_request_failed", exc_info=error, consequence="it is not in the store")
+                return
+            token.run_sync_soon(self._announce, record)
+
+        self.store.later(keep, received.late_bytes)
+        self._fell_behind.set()
+        if self.store.late_bytes > _most_late_bytes:
+            await self._caught_up()
+
+    async def _read_late(self) -> None:
+        while True:
+            await self._fell_behind.wait()
+            self._fell_behind = trio.Event()
+            await self._caught_up()
+
+    async def _caught_up(self) -> None:
+        if self.store.is_behind:
+            await trio.to_thread.run_sync(self.store.catch_up)
 
     def _announce(self, record: ReceivedRequest) -> None:
         self._arrival.set()

@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Everything is synchronous and one transaction a request, so that a request is in the store whole or not at all.
+- What is put off with `later` is done before anything is told: who asks sees all that was answered.
 - An item is kept as the JSON of its struct, beside columns for what queries ask; both views stay readable with `sqlite3`.
 - Totals are counted per request and stay right when items are no longer kept (limits, or spans that are only counted).
 - No API key is ever written: see `ReceivedRequest`.
@@ -10,7 +11,9 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
@@ -72,7 +75,8 @@ class Store:
 
     def __init__(self, path: str = ":memory:", *, limits: StoreLimits | None = None) -> None:
         self._limits = limits or StoreLimits()
-        self._db = sqlite3.connect(path, isolation_level=None)
+        # `catch_up` may run in another thread than the rest, never at the same time.
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(path)
         except sqlite3.DatabaseError as error:
@@ -84,6 +88,10 @@ class Store:
         self._rows: dict[str, int] = {table: self._count(table) for table in _tables}
         self._raw_bytes: int = self._one("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM raw")
         self._last_request: int = self._one("SELECT COALESCE(MAX(id), 0) FROM requests")
+        self._late: deque[tuple[Callable[[], object], int]] = deque()
+        self._catching_up = threading.Lock()
+        self.late_bytes = 0
+        """Size of what was put off and is not done."""
 
     def _prepare(self, path: str) -> None:
         self._db.create_function("has_tag", 2, _has_tag, deterministic=True)
@@ -99,6 +107,7 @@ class Store:
             raise StoreError(f"{path} is no intake database of this version; name another file")
 
     def close(self) -> None:
+        self.catch_up()
         self._db.close()
 
     # Writing
@@ -147,8 +156,31 @@ class Store:
         self._rows[table] += len(kept)
         return len(items) - len(kept)
 
+    @property
+    def is_behind(self) -> bool:
+        return bool(self._late)
+
+    def later(self, work: Callable[[], object], size: int) -> None:
+        """Put off what ends in `add`; its order is kept."""
+        self._late.append((work, size))
+        self.late_bytes += size
+
+    def catch_up(self) -> None:
+        """Do what was put off, in any thread. Every other method does so by itself."""
+        while True:
+            with self._catching_up:
+                if not self._late:
+                    return
+                work, size = self._late[0]
+                try:
+                    work()
+                finally:
+                    self._late.popleft()
+                    self.late_bytes -= size
+
     def clear(self) -> None:
         """Forget everything that arrived. Ids of requests go on, so that nobody takes a new one for an old one."""
+        self.catch_up()
         self._db.execute("BEGIN")
         for table in _tables:
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the list above
@@ -265,6 +297,7 @@ class Store:
 
     def totals(self) -> Totals:
         """What was accepted since the start, or since `clear`."""
+        self.catch_up()
         query = "SELECT kind, accepted, COUNT(*), SUM(items), SUM(samples), SUM(not_kept) FROM requests GROUP BY kind, accepted"
         requests = refused = not_kept = 0
         items: dict[str, int] = {}
@@ -304,6 +337,7 @@ class Store:
         same line twice within a millisecond. Spans are the same by span id and lower trace id, as only some spans of a
         trace tell the upper half. Dual shipping with two keys to one intake is no repeat.
         """
+        self.catch_up()
         payloads = """
             SELECT COUNT(*), GROUP_CONCAT(id), kind || ', ' || items || ' items' FROM requests
             WHERE accepted AND items > 0 GROUP BY key_id, kind, fingerprint HAVING COUNT(*) > 1"""
@@ -326,6 +360,7 @@ class Store:
         return [decode(item) for (item,) in self._rows_of(table, "item", where, limit)]
 
     def _rows_of(self, table: str, columns: str, where: _Where, limit: int | None) -> list[Any]:
+        self.catch_up()
         query = f"SELECT {columns} FROM {table}{where.text()} ORDER BY id"  # noqa: S608 - names from this file only
         if limit is None:
             return self._db.execute(query, where.values).fetchall()
