@@ -138,6 +138,15 @@ async def test_unknown_function_is_not_found(tmp_path: Path, name: str) -> None:
     assert error_code(raised.value) == "ResourceNotFoundException"
 
 
+async def test_there_is_no_version_and_no_alias_but_the_latest(tmp_path: Path) -> None:
+    async with lambda_client(tmp_path) as (_, call):
+        assert (await call(Qualifier="$LATEST", InvocationType="DryRun"))["StatusCode"] == 204
+        for qualifier in ("7", "prod"):
+            with pytest.raises(ClientError, match=f"function:tested:{qualifier}$") as raised:
+                await call(Qualifier=qualifier)
+            assert error_code(raised.value) == "ResourceNotFoundException"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

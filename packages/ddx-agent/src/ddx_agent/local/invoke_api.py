@@ -9,6 +9,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import trio
@@ -48,7 +49,8 @@ def invoke_routes(platform: Platform, nursery: trio.Nursery) -> Sequence[Route]:
 
 async def _invoke(platform: Platform, nursery: trio.Nursery, request: Request) -> Response:
     kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
-    problem = _unknown(platform, request.params["name"]) or _bad_request(request, kind)
+    qualifier = dict(parse_qsl(request.query)).get("Qualifier", "")
+    problem = _unknown(platform, request.params["name"], qualifier) or _bad_request(request, kind)
     if problem is not None:
         return problem
     if kind == "DryRun":
@@ -96,17 +98,19 @@ def _common(platform: Platform) -> tuple[tuple[str, str], ...]:
     return (("X-Amz-Executed-Version", platform.function.version),)
 
 
-def _unknown(platform: Platform, name: str) -> Response | None:
-    """`name` may be a function's name, or a partial or whole ARN, each with or without a qualifier."""
+def _unknown(platform: Platform, name: str, qualifier: str) -> Response | None:
+    """`name` may be a function's name, or a partial or whole ARN, each with or without a qualifier of its own.
+
+    There is one version and no alias.
+    """
     function = platform.function
-    if name in (function.name, any_function) or f"{function.arn}:".endswith(f":{name}:"):
-        return None
-    base, _, qualifier = name.rpartition(":")
-    if qualifier == function.version and base:
-        return _unknown(platform, base)
-    if name == function.arn:
-        return None
-    arn = name if name.startswith("arn:") else function.arn.rpartition(":")[0] + f":{name}"
+    base = name.removesuffix(f":{function.version}")
+    if base in (function.name, function.arn, any_function) or f"{function.arn}:".endswith(f":{base}:"):
+        if qualifier in ("", function.version):
+            return None
+        arn = f"{function.arn}:{qualifier}"
+    else:
+        arn = name if name.startswith("arn:") else function.arn.rpartition(":")[0] + f":{name}"
     return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
 
 
