@@ -94,7 +94,7 @@ class World:
 
 @asynccontextmanager
 async def open_agent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, started_s_ago: int = 0
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, started_s_ago: int = 0, **settings: str
 ) -> AsyncGenerator[World]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     boot = Boot()
@@ -119,6 +119,7 @@ async def open_agent(
                 "DD_SERVERLESS_FLUSH_STRATEGY": "end",
                 "DDX_ACCOUNTS_FILE": str(accounts),
                 "DDX_SPOOL_DIR": str(tmp_path / "spool"),
+                **settings,
             }.items():
                 monkeypatch.setenv(name, value)
             keeper = Keeper(ours)
@@ -212,6 +213,22 @@ async def test_a_failure_inside_one_signal_ends_there(
             assert world.intake.store.metrics(name="a.count")
     for signal in ("logs", "metrics", "traces"):
         assert world.account(signal)["closes"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "is_told"),
+    [("end", True), ("periodically,5000", True), ("default", False), ("continuously,5000", False)],
+)
+async def test_a_strategy_that_managed_instances_do_not_have_is_replaced_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], strategy: str, is_told: bool
+) -> None:
+    monkeypatch.setattr(log, "_last", {})
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
+    async with open_agent(tmp_path, monkeypatch, DD_SERVERLESS_FLUSH_STRATEGY=strategy):
+        pass
+    said = capfd.readouterr().out
+    assert ("setting_ignored about=DD_SERVERLESS_FLUSH_STRATEGY" in said) == is_told
+    assert ("instead=continuously,30000" in said) == is_told
 
 
 async def test_when_the_keeper_has_gone_the_agent_flushes_and_ends(

@@ -33,9 +33,10 @@ from ddx_agent.network import client_settings
 from ddx_agent.signal_settings import enhanced_settings, logs_settings, metrics_settings, traces_settings
 from ddx_agent.status import Status
 from ddx_agent.time_mark import TimeMark
+from ddx_core import log
 from ddx_core.clock import WallClock, now_ns
 from ddx_core.events import LogLine, TelemetryEvent
-from ddx_core.flush import for_managed_instances
+from ddx_core.flush import Strategy, default_strategy, for_managed_instances
 from ddx_core.intake import (
     ApiKeySource,
     Coding,
@@ -203,7 +204,7 @@ class Agent:
             from ddx_agent.modes.managed import Managed
 
             self.tracker = self._tracker(boot, wall_clock, observers)
-            interval_ms = for_managed_instances(config.flushing.strategy).interval_ms or 0
+            interval_ms = _continuous(config.flushing.strategy).interval_ms or 0
             self.mode = Managed(
                 source=source,
                 flusher=self.flusher,
@@ -362,6 +363,19 @@ def assemble(config: Config, registration: Registration, boot: Boot, source: Eve
     """The agent of this process's environment."""
     function = read_function(os.environ, registration)
     return Agent(config, function=function, boot=boot, source=source, environ=os.environ)
+
+
+def _continuous(configured: Strategy) -> Strategy:
+    """The strategy of Managed Instances; who asked for another is told."""
+    strategy = for_managed_instances(configured)
+    if configured not in (strategy, default_strategy):
+        log.warning(
+            "setting_ignored",
+            about="DD_SERVERLESS_FLUSH_STRATEGY",
+            problem=f"{configured} cannot be had on Managed Instances, where invocations overlap",
+            instead=str(strategy),
+        )
+    return strategy
 
 
 def _new_id() -> str:
