@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 import trio
 
 from ddx_agent.local.faults import Faults
+from ddx_agent.testing import Function, Limits, open_local
 from tests.support.extension_world import World, open_world
 
 pytestmark = pytest.mark.system
@@ -38,6 +40,35 @@ async def test_everything_a_function_tells_arrives_once(tmp_path: Path) -> None:
         world.assert_everything_arrived_once()
         (life,) = world.platform.life_ends
         assert [exit.code for exit in life.exits if exit.name == "datadog-agent"] == [0]
+
+
+async def test_an_init_that_fails_at_once_leaves_what_was_sent_and_its_lines_are_not_lost_in_silence(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    bootstrap = tmp_path / "bootstrap"
+    bootstrap.write_text(
+        f"""#!{sys.executable} -S
+import os, socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.sendto(b"before.the.end:1|c", ("127.0.0.1", int(os.environ["DD_DOGSTATSD_PORT"])))
+print("import failed", flush=True)
+os._exit(1)
+"""
+    )
+    bootstrap.chmod(0o755)
+    function = Function(folder=tmp_path, name="failing", handler="bootstrap", runtime="bootstrap")
+    with trio.fail_after(60):
+        async with open_local(
+            function, cpu_share=False, limits=Limits(shutdown_s=20), on_line=lambda _, line: said.append(line)
+        ) as local:
+            assert (await local.invoke()).function_error
+            await local.finish()
+            points = local.intake.store.metrics(name="before.the.end")
+            # The init of the invocation comes after that of the environment.
+            assert sum(point.value or 0 for point in points) == 2
+            told = [line for line in said if "telemetry_not_subscribed" in line]
+            assert len(told) + len(local.intake.store.logs(contains="import failed")) >= 2
 
 
 async def test_lines_carry_the_request_id_of_their_invocation(tmp_path: Path) -> None:
