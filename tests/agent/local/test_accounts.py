@@ -28,10 +28,11 @@ def totals(**changes: int) -> Totals:
     return Totals(raw={}, not_kept=0, **(nothing | changes))
 
 
-def line(signal: str = "logs", *, dropped: dict[str, int] | None = None, **amounts: int) -> bytes:
+def line(signal: str = "logs", *, dropped: dict[str, int] | None = None, earlier: int = 0, **amounts: int) -> bytes:
     account: dict[str, Any] = {name: {"items": items, "bytes": 9 * items} for name, items in amounts.items()}
     account["dropped"] = {reason: {"items": items, "bytes": 1} for reason, items in (dropped or {}).items()}
-    return msgspec.json.encode({"version": "0.1.0", "signals": {signal: account | {"closes": True}}, "flushes": {}})
+    signals = {signal: account | {"closes": True}}
+    return msgspec.json.encode({"version": "0.1.0", "signals": signals, "flushes": {}, "earlier_agents": earlier})
 
 
 def read(*lines: bytes, lives: int | None = None, **arrived: int) -> Accounts:
@@ -88,6 +89,21 @@ def test_samples_of_metrics_are_not_compared_with_points() -> None:
 def test_agent_that_wrote_nothing_is_a_problem() -> None:
     accounts = read(line(accepted=1, delivered=1), lives=2, logs=1)
     assert accounts.problems == ("1 of 2 agents ended without writing their accounts",)
+
+
+def test_agent_that_died_in_the_midst_of_a_life_is_the_problem_and_not_what_it_delivered() -> None:
+    accounts = read(line(accepted=1, delivered=1, earlier=1), lives=1, logs=9)
+    assert accounts.problems == ("1 of 2 agents ended without writing their accounts",)
+    assert (
+        "1 delivered, but 0 at the intake"
+        in read(line(accepted=1, delivered=1, earlier=1), lives=1, logs=0).problems[1]
+    )
+
+
+def test_agents_that_died_are_counted_over_all_lives() -> None:
+    written = [line(accepted=1, delivered=1, earlier=earlier) for earlier in (0, 2, 1, 0)]
+    assert read(*written, lives=4, logs=4).problems == ("3 of 7 agents ended without writing their accounts",)
+    assert read(lives=2).problems == ("2 of 2 agents ended without writing their accounts",)
 
 
 def test_unreadable_line_is_a_problem() -> None:

@@ -244,6 +244,7 @@ class Agent:
                 "telemetry": lambda: {"events": self.telemetry.events, "skipped": self.telemetry.skipped},
                 "troubles": lambda: boot.troubles,
                 "api_key": lambda: self._key_state(),
+                "earlier_agents": lambda: boot.lives,
             },
         )
         self.endpoints = LambdaEndpoints(

@@ -28,6 +28,7 @@ class _Account(msgspec.Struct):
 
 class _Line(msgspec.Struct):
     signals: dict[str, _Account] = {}
+    earlier_agents: int = 0
 
 
 _decode = msgspec.json.Decoder(_Line).decode
@@ -64,7 +65,7 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_accounts(lines: Sequence[bytes], *, lives: int, totals: Totals) -> Accounts:
-    """`lines`: what the agents appended to DDX_ACCOUNTS_FILE; `lives`: how often an agent was started."""
+    """`lines`: what the agents appended to DDX_ACCOUNTS_FILE; `lives`: how often the extension was started."""
     problems: list[str] = []
     documents: list[_Line] = []
     for line in lines:
@@ -72,16 +73,28 @@ def read_accounts(lines: Sequence[bytes], *, lives: int, totals: Totals) -> Acco
             documents.append(_decode(line))
         except msgspec.DecodeError as error:
             problems.append(f"a line of the accounts cannot be read: {error}")
-    if len(documents) < lives:
-        missing = lives - len(documents)
-        problems.append(f"{missing} of {lives} agents ended without writing their accounts")
+    missing = _count_missing(documents, lives)
+    if missing:
+        problems.append(f"{missing} of {missing + len(documents)} agents ended without writing their accounts")
     arrived = {"logs": totals.logs, "traces": totals.spans, "stats": totals.stats_groups}
-    signals = _sum_up(documents, arrived)
+    signals = _sum_up(documents, arrived, is_complete=not missing)
     problems += [f"{account.signal}: {problem}" for account in signals for problem in account.problems]
     return Accounts(lives=len(documents), signals=tuple(signals), problems=tuple(problems))
 
 
-def _sum_up(documents: Sequence[_Line], arrived: Mapping[str, int]) -> list[SignalAccount]:
+def _count_missing(documents: Sequence[_Line], lives: int) -> int:
+    """Agents that were started, the first or another in the place of one that died, and have left no document."""
+    missing = next_agent = seen_lives = 0
+    for document in documents:
+        if document.earlier_agents < next_agent or not seen_lives:
+            seen_lives += 1
+            next_agent = 0
+        missing += document.earlier_agents - next_agent
+        next_agent = document.earlier_agents + 1
+    return missing + max(0, lives - seen_lives)
+
+
+def _sum_up(documents: Sequence[_Line], arrived: Mapping[str, int], *, is_complete: bool) -> list[SignalAccount]:
     names = dict.fromkeys(name for document in documents for name in document.signals)
     found: list[SignalAccount] = []
     for name in names:
@@ -103,13 +116,15 @@ def _sum_up(documents: Sequence[_Line], arrived: Mapping[str, int]) -> list[Sign
                     held=sum(account.held.items for account in accounts) - carried,
                     maybe_twice=sum(account.maybe_twice.items for account in accounts),
                     at_intake=arrived.get(name),
-                )
+                ),
+                is_complete=is_complete,
             )
         )
     return found
 
 
-def _checked(account: SignalAccount) -> SignalAccount:
+def _checked(account: SignalAccount, *, is_complete: bool) -> SignalAccount:
+    """Not `is_complete`: some agents told nothing of what they delivered."""
     problems: list[str] = []
     out = account.delivered + sum(account.dropped.values()) + account.held
     if account.accepted != out:
@@ -117,7 +132,7 @@ def _checked(account: SignalAccount) -> SignalAccount:
     if account.held:
         problems.append(f"{account.held} still held at the end")
     if account.at_intake is not None:
-        most = account.delivered + account.maybe_twice
-        if not account.delivered <= account.at_intake <= most:
+        is_more = is_complete and account.at_intake > account.delivered + account.maybe_twice
+        if is_more or account.at_intake < account.delivered:
             problems.append(f"{account.delivered} delivered, but {account.at_intake} at the intake")
     return msgspec.structs.replace(account, problems=tuple(problems))
