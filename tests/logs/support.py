@@ -82,6 +82,7 @@ class ScriptedIntake:
 
     def __init__(self, answers: Iterable[int] = ()) -> None:
         self.wall_clock = lambda: 0
+        self.carrier = None
         self.answers = list(answers)
         self.payloads: list[Payload] = []
         self.is_down = False

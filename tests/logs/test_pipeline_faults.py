@@ -159,6 +159,8 @@ async def test_every_endpoint_gets_every_line_and_the_dead_one_holds_up_nobody()
     intakes["dead"].is_down = True
 
     class ByEndpoint:
+        carrier = None
+
         def wall_clock(self) -> int:
             return 0
 

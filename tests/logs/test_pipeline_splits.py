@@ -116,6 +116,8 @@ def test_parts_are_about_the_same_in_bytes() -> None:
 )
 async def test_what_is_no_batch_of_ours_is_dropped_and_counted(payload: Payload) -> None:
     class Refusing:
+        carrier = None
+
         async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
             return await ScriptedIntake([413]).send(endpoint, payload, doubt=doubt)
 

@@ -42,6 +42,7 @@ class MemoryIntake:
     """Takes payloads, or takes none while it is down; with `down`, those endpoints alone."""
 
     def __init__(self) -> None:
+        self.carrier = None
         self.is_down = False
         self.down: set[str] = set()
         self.payloads: list[Payload] = []

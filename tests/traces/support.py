@@ -130,6 +130,7 @@ class ScriptedIntake:
         self.is_down = False
         self.down_paths: set[str] = set()
         self.wall_clock = lambda: now
+        self.carrier = None
 
     async def send(self, endpoint: Endpoint, payload: Payload, **_: object) -> Sent:
         await trio.lowlevel.checkpoint()
