@@ -59,6 +59,7 @@ class _Intake:
 
     def __init__(self) -> None:
         self.wall_clock = now_ns
+        self.carrier = None
         self.is_down = False
         self.payloads: list[Payload] = []
 
