@@ -7,8 +7,10 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 
@@ -52,12 +54,33 @@ def environment_of(stand_in: StandIn) -> dict[str, str]:
     }
 
 
+# Here the agent's own code cannot even be imported; that is known before or after Lambda has answered the registration.
+broken = """
+import sys, time, types
+class Extension(types.ModuleType):
+    def __getattr__(self, name):
+        time.sleep({import_s})
+        raise AttributeError(name)
+sys.modules["ddx_agent.extension"] = Extension("ddx_agent.extension")
+from ddx_agent import bootstrap, keeper
+register = keeper.Keeper._register
+def register_late(self):
+    time.sleep({register_s})
+    return register(self)
+keeper.Keeper._register = register_late
+sys.exit(bootstrap.run_extension())
+"""
+
+
+def open_keeper(stand_in: StandIn, agent: str) -> AbstractAsyncContextManager[trio.Process]:
+    return open_script(stand_in, frame.format(agent=textwrap.indent(textwrap.dedent(agent), " " * 8)))
+
+
 @asynccontextmanager
-async def open_keeper(stand_in: StandIn, agent: str) -> AsyncGenerator[trio.Process]:
-    script = frame.format(agent=textwrap.indent(textwrap.dedent(agent), " " * 8))
+async def open_script(stand_in: StandIn, script: str, **settings: str) -> AsyncGenerator[trio.Process]:
     process = await trio.lowlevel.open_process(
         [sys.executable, "-c", script],
-        env=environment_of(stand_in),
+        env=environment_of(stand_in) | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -183,6 +206,40 @@ async def test_agent_that_cannot_run_leaves_an_idle_extension() -> None:
         await lambda_.shutdown()
         assert await keeper.wait() == 0
         assert "died" not in await output_of(keeper)
+
+
+@pytest.mark.parametrize(("import_s", "register_s"), [(0, 0.3), (0.3, 0)])
+async def test_agent_that_cannot_be_imported_is_told_of_once_and_not_tried_again(
+    import_s: float, register_s: float
+) -> None:
+    script = broken.format(import_s=import_s, register_s=register_s)
+    async with open_stand_in() as lambda_, open_script(lambda_, script) as keeper:
+        await lambda_.asked_for_next()
+        await lambda_.invoke("r1")
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+        said = await output_of(keeper)
+        assert said.count("the agent cannot run") == 1
+        assert "died" not in said
+
+
+@pytest.mark.parametrize("package", ["trio", "h11", "httpx"])
+async def test_a_missing_package_leaves_an_idle_extension_that_says_once_what_is_missing(
+    tmp_path: Path, package: str
+) -> None:
+    (tmp_path / f"{package}.py").write_text("raise ImportError('this package is missing')")
+    real = "import sys\nfrom ddx_agent import bootstrap\nsys.exit(bootstrap.run_extension())"
+    async with open_stand_in() as lambda_, open_script(lambda_, real, PYTHONPATH=str(tmp_path)) as keeper:
+        for number in range(3):
+            await lambda_.asked_for_next()
+            await lambda_.invoke(f"r{number}")
+        await lambda_.asked_for_next()
+        await lambda_.shutdown()
+        assert await keeper.wait() == 0
+        said = await output_of(keeper)
+        assert said.count("this package is missing") == 1
+        assert "died" not in said
 
 
 async def test_agent_that_ignores_shutdown_is_killed_at_the_deadline() -> None:

@@ -93,9 +93,8 @@ async def _live(boot: Boot) -> int:
             if agent.mode.has_telemetry:
                 await link.telemetry_subscribed()
             agent.status.state = "running"
-            boot.is_serving = True
             life.start_soon(agent.flusher.serve_background)
-            life.start_soon(_warm_up, agent, spool, loaded.file.tree)
+            life.start_soon(_warm_up, agent, boot, spool, loaded.file.tree)
             if agent.resolved_key is not None:
                 life.start_soon(agent.resolved_key.run)
             log.debug("agent_ready", ms=round((now_ns() - boot.started_ns) / ns_per_ms, 1))
@@ -167,10 +166,12 @@ async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:
     return False
 
 
-async def _warm_up(agent: Agent, spool: Spool, tree: dict[str, Any]) -> None:
+async def _warm_up(agent: Agent, boot: Boot, spool: Spool, tree: dict[str, Any]) -> None:
     """What every first flush needs, done while the runtime boots: after `next` was asked for, before the function begins."""
     await trio.lowlevel.checkpoint()
     agent.client.warm_up(tls=agent.needs_tls)
+    # Only from here on is a new agent of any use: what is missing until now, a package perhaps, it would miss too.
+    boot.is_serving = True
     garbage.settle()
     _tell_names_without_effect(tree)
     restored = queue_spooled(spool, agent.find_fanout)

@@ -137,12 +137,13 @@ class Keeper:
         return True, _run_agent(self._boot)
 
     def _send_to_agent(self, frame: bytes) -> None:
+        """An agent that has ended is noticed when the link is read, behind what it said last: that it cannot run, perhaps."""
         if self._link is None:
             return
         try:
             self._link.sendall(frame)
         except OSError:
-            self._agent_died()
+            return
 
     def _agent_died(self) -> None:
         """Its end of the link is closed: learn how it ended and take over what it owed."""
@@ -200,11 +201,7 @@ class Keeper:
     def _from_agent(self) -> None:
         link = self._link
         assert link is not None
-        try:
-            frame = link.recv(65536)
-        except OSError:
-            frame = b""
-        kind = frame[:1]
+        kind = _receive(link)[:1]
         self._silent_ticks = 0
         if not kind:
             self._agent_died()
@@ -388,6 +385,16 @@ def _run_agent(boot: Boot) -> int:
         if boot.link is not None:
             boot.link.send(b"I")
         return 3
+
+
+def _receive(link: _socket.socket) -> bytes:
+    """One frame; empty at the end. The kernel tells that the agent has left something unread before the frames that it sent."""
+    for _ in range(2):
+        try:
+            return link.recv(65536)
+        except OSError:
+            continue
+    return b""
 
 
 def _read_answer(sock: _socket.socket) -> Answer:
