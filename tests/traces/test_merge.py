@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,6 +144,15 @@ def test_groups_of_one_request_that_become_equal_by_hiding_are_added_up() -> Non
     (each,) = sent_after_packing(store, fanout)
     found = [(one["Resource"], one["SpanKind"], one["Hits"], one["Duration"]) for one in each["Stats"][0]["Stats"]]
     assert found == [("select ?", "", 3, 6), ("select ?", "client", 1, 4), ("GET /5", "", 2, 11)]
+
+
+@pytest.mark.parametrize("resources", [("select ?", "select 1"), ("select 1", "select ?")])
+def test_a_group_that_becomes_equal_to_one_hidden_by_its_tracer_is_added_to_it(resources: tuple[str, str]) -> None:
+    store, account, fanout = make_stats(obfuscate=hide_numbers)
+    assert store.add(stats(*(group(1, type="sql", resource=each) for each in resources)), 100)
+    assert account.snapshot().dropped["merged"].items == 1
+    (each,) = sent_after_packing(store, fanout)
+    assert [(one["Resource"], one["Hits"]) for one in each["Stats"][0]["Stats"]] == [("select ?", 2)]
 
 
 def test_a_request_in_which_hiding_makes_nothing_equal_passes_as_it_came() -> None:

@@ -182,9 +182,9 @@ def _hide(bucket: StatsBucket, obfuscate: Callable[[str, str], str]) -> bool:
     for group in bucket.stats:
         told = group.resource
         hidden = obfuscate(group.type, told)
-        if hidden != told:
-            group.resource = hidden
-            has_alike |= origins.setdefault(hidden, told) != told
+        group.resource = hidden
+        # Some tracers hide by themselves, so a resource may be there that needs no hiding and that another one becomes.
+        has_alike |= origins.setdefault(hidden, told) != told
     return has_alike
 
 
