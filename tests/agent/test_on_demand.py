@@ -170,6 +170,36 @@ async def test_a_flush_adds_no_more_than_the_ceiling(autojump_clock: MockClock) 
         assert trio.current_time() - ended == pytest.approx(2)
 
 
+@pytest.mark.parametrize("strategy", ["end", "periodically,800"])
+@pytest.mark.parametrize("max_added_s", [0, 0.001])
+async def test_where_no_time_may_be_added_data_leaves_while_nobody_waits(
+    autojump_clock: MockClock, strategy: str, max_added_s: float
+) -> None:
+    async with open_world(strategy, max_added_s=max_added_s) as world:
+        for request_id in ("r1", "r2"):
+            await trio.sleep(1)
+            await world.invoke(request_id)
+            await trio.sleep(0.5)
+            ended = trio.current_time()
+            world.done(request_id)
+            await world.source.asked.wait()
+            assert trio.current_time() == ended
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.kinds == [FlushKind.BACKGROUND, FlushKind.BACKGROUND]
+
+
+async def test_a_library_that_flushes_where_no_time_may_be_added_is_answered_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world("end", max_added_s=0) as world:
+        await world.invoke("r1")
+        began = trio.current_time()
+        await world.mode.flush_at_end()
+        assert trio.current_time() == began
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.kinds[0] is FlushKind.BACKGROUND
+
+
 async def test_a_flush_near_the_deadline_leaves_time_to_ask(autojump_clock: MockClock) -> None:
     async with open_world("end", flush_s=60) as world:
         await world.invoke("r1", timeout_s=1.0)

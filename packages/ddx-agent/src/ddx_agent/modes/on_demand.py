@@ -35,6 +35,8 @@ first_word_within_s = 1.0
 first_distrust = 10
 longest_distrust = 1000
 without_telemetry_tick_s = 1.0
+# No round trip to an intake ends sooner. A flush that is cut off before its first request is under way sends nothing at all.
+least_wait_s = 0.02
 
 
 class EndOfInvocation(InvocationObserver):
@@ -138,7 +140,7 @@ class OnDemand:
 
     async def flush_at_end(self) -> None:
         """The function's library says that the invocation is over and waits for the data to leave (`/lambda/flush`)."""
-        await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._max_added_s)
+        await self._flush_within(self._max_added_s)
         if self._flusher.is_in_trouble():
             # The failing endpoint was passed by; whoever calls again need not wait for the next invocation's try.
             self._flusher.start_in_background()
@@ -163,7 +165,7 @@ class OnDemand:
             case Decision.AT_END:
                 await self._flush_at_end_of(invocation)
             case Decision.NOW_AND_WAIT:
-                await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._seconds_left(self._max_added_s))
+                await self._flush_within(self._seconds_left(self._max_added_s))
             case Decision.NOW_IN_BACKGROUND:
                 self._flusher.start_in_background()
             case Decision.NOT_NOW:
@@ -183,8 +185,15 @@ class OnDemand:
             return
         self._ends.was_seen()
         ended = trio.current_time()
-        await self._flusher.wait_for(FlushKind.BLOCKING, seconds=self._seconds_left(self._max_added_s))
+        await self._flush_within(self._seconds_left(self._max_added_s))
         self.added_ms.append(round((trio.current_time() - ended) * 1000, 2))
+
+    async def _flush_within(self, seconds: float) -> None:
+        """Flush and wait for it, at most so long; where that is no time at all, the data leaves while nobody waits."""
+        if seconds < least_wait_s:
+            self._flusher.start_in_background()
+        else:
+            await self._flusher.wait_for(FlushKind.BLOCKING, seconds=seconds)
 
     async def _see_end_of(self, invocation: Invocation) -> bool:
         """Wait for the end as long as it can still be expected to be told."""
