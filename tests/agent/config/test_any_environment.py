@@ -43,7 +43,11 @@ def test_any_environment_gives_a_configuration(environ: dict[str, str]) -> None:
 marked = st.from_regex(r"[ -~]{0,10}S3CR3T[ -~]{0,10}", fullmatch=True)
 
 
-@given(st.dictionaries(ours, marked, max_size=10))
+# A filter is told by the key of its tag, which is no secret; its pattern is not told.
+unnamed = ours.filter(lambda name: "FILTER_TAGS_REGEX" not in name)
+
+
+@given(st.dictionaries(unnamed, marked, max_size=10))
 def test_no_message_repeats_a_value(environ: dict[str, str]) -> None:
     loaded = load_config(environ, file=ConfigFile())
     assert all("S3CR3T" not in str(complaint) for complaint in all_complaints(loaded, environ))

@@ -58,6 +58,9 @@ def test_a_named_file_that_is_missing_is_told() -> None:
         (b"a:\n" + b"".join(b" " * n + b"b:\n" for n in range(1, 40)), "nested deeper than 16 levels"),
         (b"x" * (10 << 20), "larger than 1 MiB"),
         (b"? [a, b]\n: c", "no valid YAML"),
+        (b"a: b\nsite: !!python/object/apply:os.system ['true']", "types written as `!name` are not allowed (line 2)"),
+        (b"env: !mine prod", "types written as `!name` are not allowed (line 1)"),
+        pytest.param(b"tags: [" + b"a," * 300_000 + b"]", "more than 20,000 keys and values", id="values"),
     ],
     ids=str,
 )
@@ -74,8 +77,40 @@ def test_a_billion_laughs_are_not_laughed(tmp_path: Path) -> None:
     assert "aliases are not allowed" in problem(path)
 
 
-def test_tags_of_yaml_make_no_objects() -> None:
-    assert parse_yaml(b"site: !!python/object/apply:os.system ['true']") == {"site": ["true"]}
+def test_types_of_yaml_itself_leave_text_text() -> None:
+    assert parse_yaml(b"version: !!float 1.10\nenv: ! 007") == ({"version": "1.10", "env": "007"}, ())
+
+
+def test_nothing_is_something_else_than_the_word_null(tmp_path: Path) -> None:
+    path = tmp_path / "datadog.yaml"
+    path.write_text("env: NULL\nservice: Null\nversion: 'null'\ntags: [team:web, ~]\nsite: ~\n")
+    general = load_config({"DD_CONFIG_FILE": str(path)}).config.general
+    assert (general.env, general.service, general.version, general.site) == (None, None, "null", "datadoghq.com")
+    assert general.tags == (("team", "web"),)
+
+
+def test_a_mask_whose_placeholder_is_nothing_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "datadog.yaml"
+    rule = "{type: mask_sequences, name: all, pattern: secret, replace_placeholder: ~}"
+    path.write_text(f"logs_config: {{processing_rules: [{rule}]}}")
+    (only,) = load_config({"DD_CONFIG_FILE": str(path)}).config.logs.rules
+    assert only.placeholder == ""
+
+
+def test_a_key_that_stands_twice_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "datadog.yaml"
+    path.write_text("logs_config:\n  processing_rules: []\nenv: a\nlogs_config:\n  use_compression: no\n")
+    loaded = load_config({"DD_CONFIG_FILE": str(path)})
+    assert loaded.config.logs.use_compression is False
+    assert [str(each) for each in loaded.complaints] == [
+        "datadog.yaml: `logs_config` stands there twice (line 4); the last one is used"
+    ]
+
+
+def test_a_file_of_repeats_is_not_told_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "datadog.yaml"
+    path.write_text("env: a\n" * 9_000)
+    assert len(load_config({"DD_CONFIG_FILE": str(path)}).complaints) == 10
 
 
 def test_a_pipe_or_a_folder_is_no_file(tmp_path: Path) -> None:
@@ -88,13 +123,13 @@ def test_a_pipe_or_a_folder_is_no_file(tmp_path: Path) -> None:
     ("content", "value"), [("", None), ("a: {b: }", None), ("a: {b: null}", None), ("a: x", None), ("a: {b: 1}", "1")]
 )
 def test_a_path_that_leads_nowhere_is_nothing(content: str, value: object) -> None:
-    assert ConfigFile("f", parse_yaml(content.encode())).get("a.b") == value
+    assert ConfigFile("f", parse_yaml(content.encode())[0]).get("a.b") == value
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="ab:-[]{}&*!|>#'\"\n ,?%@`", max_size=200).map(str.encode))
 def test_any_bytes_give_a_tree_or_a_refusal(content: bytes) -> None:
     try:
-        tree = parse_yaml(content)
+        tree, _ = parse_yaml(content)
     except ValueError:
         return
     load_config({}, file=ConfigFile("f", tree))
@@ -144,7 +179,7 @@ no_appsec = "App and API Protection is not there yet"
     ],
 )  # fmt: skip
 def test_a_key_that_does_nothing_here_is_told_with_the_reason(content: str, told: list[tuple[str, str]]) -> None:
-    complaints = list(judge_keys(parse_yaml(content.encode()), known_paths()))
+    complaints = list(judge_keys(parse_yaml(content.encode())[0], known_paths()))
     assert [each.variable for each in complaints] == [path for path, _ in told]
     for complaint, (_, why) in zip(complaints, told, strict=True):
         assert complaint.problem.startswith(why)

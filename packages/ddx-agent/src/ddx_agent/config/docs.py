@@ -18,7 +18,8 @@ has begin with `DDX_`. `ddx config` shows what is in force and where each value 
 environment, `--json` is for programs, `--schema` prints a JSON Schema of datadog.yaml for editors).
 
 - **The file** is the one that `DD_CONFIG_FILE` names, or `datadog.yaml` in the function's folder (`/var/task`). It is read up
-  to 1 MiB, without aliases and not deeper than 16 levels; one that cannot be used is named and left aside.
+  to 1 MiB and 20,000 keys and values, without aliases and types (`!name`), and not deeper than 16 levels; one that cannot be
+  used is named and left aside. Of a key that stands twice in one place the last one counts, and a log line says so.
 - **Switches** take `true` and `false`, `1`/`0`, `yes`/`no`, `on`/`off`, `t`/`f` in any letter case. **Lists** are separated by
   commas; the text `[]` is an empty list, which clears what the file says, while blank text is the same as not set.
 - **From a secret**: for every setting `DD_X`, the variable `DD_X_SECRET_ARN` names a Secrets Manager secret, and

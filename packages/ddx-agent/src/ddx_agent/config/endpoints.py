@@ -86,7 +86,9 @@ def _logs_endpoint(entry: Any) -> AdditionalEndpoint:
 
 
 def _flag(fields: dict[str, Any], name: str, *, default: bool) -> bool:
-    value = fields.get(name, default)
+    value = fields.get(name)
+    if value is None:
+        return default
     if isinstance(value, str):
         return parse.boolean(value)
     if isinstance(value, bool):

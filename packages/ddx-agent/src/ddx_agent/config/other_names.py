@@ -150,7 +150,7 @@ def _without_effect(path: str, value: Any) -> Iterator[Complaint]:
 
 
 def _is_blank(value: Any) -> bool:
-    return value in ("", "null", "~", None)
+    return value in ("", None)
 
 
 def _stands_for_another(name: str, ours: frozenset[str]) -> bool:

@@ -1,6 +1,6 @@
 """From what was written to a value, by the type of its setting. Pure.
 
-`Raw` is text (a variable, a scalar of datadog.yaml) or a tree of lists and maps with text at the leaves (datadog.yaml).
+`Raw` is text (a variable, a scalar of datadog.yaml) or a tree of lists and maps with text or None at the leaves (datadog.yaml).
 A parser raises ValueError with the accepted form; the caller adds the name. No message repeats a value. Where one entry of
 many is bad, it is left out: the parser returns `Partly`; one with problems and no value counts as a bad value.
 """
@@ -172,9 +172,10 @@ def _pieces(raw: Raw, separator: str, form: str) -> list[str]:
         if written is not None:
             return written
         return [] if raw.strip() == "{}" else re.split(separator, raw)
-    if not all(isinstance(piece, str) for piece in raw):
+    pieces = [piece for piece in raw if piece is not None]
+    if not all(isinstance(piece, str) for piece in pieces):
         raise ValueError(f"expected {form}, not a list of lists or maps")
-    return raw
+    return pieces
 
 
 def _in_brackets(text: str) -> bool:
