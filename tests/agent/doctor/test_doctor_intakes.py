@@ -129,3 +129,11 @@ def test_the_clock_is_judged_by_its_skew(ahead_s: float | None, level: Level, sa
 def test_one_intake_with_a_wrong_clock_says_nothing_of_ours() -> None:
     (only,) = judge_clock([way(Reach(url, ahead_s=900.0)), way(Reach(url, ahead_s=-1.0))])
     assert only.level is Level.OK
+
+
+def test_a_token_in_the_query_of_a_worker_is_not_told() -> None:
+    environ = {
+        "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED": "true",
+        "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL": "http://user:password@worker:8282/logs?token=abc#part",
+    }
+    assert targets(load_config(environ, file=ConfigFile()))[0].url == "http://worker:8282/logs"

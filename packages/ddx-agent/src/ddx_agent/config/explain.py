@@ -73,7 +73,7 @@ def all_complaints(loaded: Loaded, environ: Mapping[str, str]) -> list[Complaint
     return [
         # What a secret is to give is only missing here, where it is not asked for.
         *(each for each in loaded.complaints if not (each.is_severe and each.variable in secrets)),
-        *_judge_ports(environ),
+        *judge_ports(environ),
         *judge_keys(loaded.file.tree, known_paths()),
         *judge_names(read_environment(environ), known_variables()),
     ]
@@ -152,7 +152,8 @@ def _port_rows(environ: Mapping[str, str]) -> list[Row]:
     return rows
 
 
-def _judge_ports(environ: Mapping[str, str]) -> Iterator[Complaint]:
+def judge_ports(environ: Mapping[str, str]) -> Iterator[Complaint]:
+    """A complaint for every port that is none: these are read before any configuration."""
     for variable, port in _port_of.items():
         number, complaint = port_number(port, environ)
         if complaint is not None:

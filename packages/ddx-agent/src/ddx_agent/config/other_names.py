@@ -89,6 +89,13 @@ def judge_names(names: Iterable[str], known: Iterable[str]) -> Iterator[Complain
                 yield Complaint(name, f"no such setting; did you mean {meant}?", "it is ignored")
 
 
+def is_known_elsewhere(complaint: Complaint) -> bool:
+    """Whether one of these complaints is about what has a meaning for others, and does no harm here."""
+    return complaint.problem in _reasons
+
+
+_reasons = frozenset((*without_effect.values(), *not_yet.values()))
+
 full_agent_keys = frozenset({"app_key", "dogstatsd_port", "statsd_metric_namespace_blocklist"})
 """Paths of the full Agent's datadog.yaml that look like mistyped ones of ours."""
 

@@ -89,13 +89,14 @@ class _Examination:
         config = self._loaded.config
         rules = proxy_rules(config)
         intakes = config.intakes
+        additional = (*intakes.more_metrics, *intakes.more_traces, *intakes.more_logs, *intakes.more_profiles)
         self._secrets.update(
             each
             for each in (
                 config.api_key.plain,
                 config.api_key.kms,
                 config.api_key.kms_encrypted,
-                *(endpoint.api_key for endpoint in (*intakes.more_metrics, *intakes.more_traces, *intakes.more_logs)),
+                *(endpoint.api_key for endpoint in additional),
                 *(part for proxy in (rules.https, rules.http) if proxy is not None for part in proxy.auth or ()),
             )
             if each

@@ -48,8 +48,10 @@ def targets(loaded: Loaded) -> list[Target]:
     for signal, endpoints in listed.items():
         for number, endpoint in enumerate(endpoints):
             variable = _moves(loaded, signal) if number == 0 else _additional[signal]
-            known = found.get(endpoint.base_url, Target(endpoint.base_url, (), (), False))
-            found[endpoint.base_url] = Target(
+            # A worker's query may hold a token, and is not needed to get there.
+            url = endpoint.base_url.partition("?")[0].partition("#")[0]
+            known = found.get(url, Target(url, (), (), False))
+            found[url] = Target(
                 known.url,
                 tuple(dict.fromkeys((*known.signals, signal))),
                 tuple(dict.fromkeys((*known.variables, variable))),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ddx_agent.config import Complaint, Loaded, known_variables
-from ddx_agent.config.environment import read_environment
-from ddx_agent.config.other_names import judge_names, not_yet, without_effect
+from ddx_agent.config import Complaint, Loaded, judge_keys, judge_names, known_paths, known_variables, read_environment
+from ddx_agent.config.explain import judge_ports
+from ddx_agent.config.other_names import is_known_elsewhere
 
 from .findings import Finding, Findings
 
@@ -21,14 +21,15 @@ _hosts_of_a_site = frozenset({"api", "app", "http-intake", "trace", "www"})
 
 def judge_settings(loaded: Loaded, environ: Mapping[str, str]) -> list[Finding]:
     found = Findings("settings")
-    for complaint in loaded.complaints:
+    for complaint in (*loaded.complaints, *judge_ports(environ)):
         tell = found.error if complaint.is_severe else found.warning
         tell(str(complaint), _correct(complaint))
-    for complaint in judge_names(read_environment(environ), known_variables()):
-        if complaint.variable in without_effect or complaint.variable in not_yet:
+    names = judge_names(read_environment(environ), known_variables())
+    for complaint in (*names, *judge_keys(loaded.file.tree, known_paths())):
+        if is_known_elsewhere(complaint):
             found.note(str(complaint), f"take {complaint.variable} out, or leave it: it does no harm")
         else:
-            found.warning(str(complaint), f"rename {complaint.variable}, or take it out")
+            found.warning(str(complaint), f"correct {complaint.variable}, or take it out")
     _judge_site(found, loaded)
     if not found:
         found.ok(f"{_number_set(loaded.sources)}; nothing to complain of")
