@@ -84,6 +84,7 @@ async def test_entries_arrive_with_every_key_they_came_with() -> None:
         (posting(b'[{"message":"x","timestamp":1},{"message":"x"}]'), 400, b"invalid JSON: entry 1: timestamp"),
         (posting(b'[{"message":7,"timestamp":1}]'), 400, b"invalid JSON: entry 0: message"),
         (posting(b'[{"message":"x","timestamp":true}]'), 400, b"invalid JSON: entry 0: timestamp"),
+        (posting(b'[{"message":"x","timestamp":9223372036854775808}]'), 400, b"invalid JSON: entry 0: timestamp"),
         (posting(b'[{"message":"x","timestamp":1,"ddtags":["a"]}]'), 400, b"invalid JSON: entry 0: ddtags"),
         (posting(b"[" + b" " * max_body), 413, b"payload too large"),
         (

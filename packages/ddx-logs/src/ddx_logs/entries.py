@@ -81,7 +81,8 @@ def _entry(fields: dict[str, Any], number: int) -> Entry:
     if not isinstance(message, str):
         raise MalformedInput(f"entry {number}: message is missing or no string")
     timestamp = fields.pop("timestamp", None)
-    if type(timestamp) is not int:
+    # The intake would refuse the whole batch for a number that is no 64-bit one.
+    if type(timestamp) is not int or not -(1 << 63) <= timestamp < 1 << 63:
         raise MalformedInput(f"entry {number}: timestamp is missing or no integer")
     texts: dict[str, str] = {}
     for name in _texts:
