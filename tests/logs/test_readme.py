@@ -27,11 +27,17 @@ def examples() -> list[str]:
 
 
 @asynccontextmanager
-async def intake(entries: list[dict[str, Any]]) -> AsyncGenerator[dict[str, str]]:
-    """Environment variables of a program that is to send to an intake here; what it sends is added to `entries`."""
+async def intake(entries: list[dict[str, Any]], *, refusals: int = 0) -> AsyncGenerator[dict[str, str]]:
+    """Environment variables of a program that is to send to an intake here; what it sends is added to `entries`, after
+    so many requests that are answered 503."""
+    left = refusals
 
     async def receive(request: Request) -> Response:
+        nonlocal left
         assert request.headers["dd-api-key"] == "my_test_key"
+        if left:
+            left -= 1
+            return json_response({}, 503)
         body = zstandard.ZstdDecompressor().decompressobj().decompress(request.body)
         entries.extend(msgspec.json.decode(body, type=list[dict[str, Any]]))
         return json_response({}, 202)
@@ -70,6 +76,16 @@ async def test_collector_ships_every_line_of_its_standard_input() -> None:
     assert [entry["message"] for entry in sorted(entries, key=_number)] == lines.splitlines()
     assert entries[0]["service"] == "orders"
     assert b"delivered=Amount(items=3000" in done.stderr
+
+
+async def test_collector_waits_for_an_intake_that_is_away_at_its_end() -> None:
+    entries: list[dict[str, Any]] = []
+    async with intake(entries, refusals=6) as environ:
+        done = await trio.run_process(
+            [sys.executable, "-c", examples()[1]], stdin=b"one\ntw\xff\n", env=environ, capture_stderr=True
+        )
+    assert [entry["message"] for entry in entries] == ["one", "tw\N{REPLACEMENT CHARACTER}"]
+    assert b"held=Amount(items=0" in done.stderr
 
 
 async def test_collector_reads_a_file_too(tmp_path: Path) -> None:
