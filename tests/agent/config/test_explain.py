@@ -16,7 +16,7 @@ from ddx_agent.config.command import show_config
 from ddx_agent.config.env_file import parse_env_file
 from ddx_agent.config.explain import all_complaints, explain_json, explain_text
 from ddx_agent.config.file import ConfigFile
-from ddx_agent.config.schema import known_variables
+from ddx_agent.config.schema import known_paths, known_variables
 
 root = Path(__file__).parent.parent.parent.parent
 no_file = ConfigFile()
@@ -160,6 +160,19 @@ def test_the_schema_for_editors_knows_nested_keys() -> None:
     level = schema["properties"]["logs_config"]["properties"]["compression_level"]
     assert level["type"] == "integer"
     assert level["description"].startswith("Level of compression of log payloads")
+
+
+def test_the_schema_for_editors_and_the_documentation_know_every_key() -> None:
+    def leaves(node: dict[str, Any], before: str = "") -> set[str]:
+        found: set[str] = set()
+        for key, value in node.items():
+            found |= leaves(value["properties"], f"{before}{key}.") if "properties" in value else {f"{before}{key}"}
+        return found
+
+    schema: Any = json.loads(model.json_schema())
+    assert leaves(schema["properties"]) == known_paths()
+    assert known_paths() <= documented_names()
+    assert "number" in schema["properties"]["version"]["type"]
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,27 @@ def test_bytes_that_are_no_text_do_not_get_into_the_configuration() -> None:
     assert config.general.service.startswith("caf\ufffd")
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"), [('"prod"', "prod"), (' "prod" ', "prod"), ('""', None), ('"a" "b"', '"a" "b"'), ('"', '"')]
+)
+def test_double_quotes_around_all_of_a_variable_are_taken_off(written: str, kept: str | None) -> None:
+    assert load(DD_ENV=written).general.env == kept
+
+
+def test_quotes_are_taken_off_before_a_value_is_read_by_its_type() -> None:
+    config = load(DD_SITE='"datadoghq.eu"', DD_TAGS='"a:b,c:d"', DD_LOGS_ENABLED='"false"', DD_FLUSH_TIMEOUT='"5"')
+    assert config.general.site == "datadoghq.eu"
+    assert config.general.tags == (("a", "b"), ("c", "d"))
+    assert config.logs.enabled is False
+    assert config.network.flush_timeout_s == 5
+
+
+def test_quotes_stay_where_they_mean_something() -> None:
+    (only,) = load(DD_APM_IGNORE_RESOURCES='"GET /a{1,2}"').traces.ignore_resources
+    assert only == "GET /a{1,2}"
+    assert load_config({}, file=ConfigFile("f", {"env": '"prod"'})).config.general.env == '"prod"'
+
+
 def test_white_space_in_an_api_key_is_cut() -> None:
     assert load(DD_API_KEY=" 32alxcxf\n").api_key.plain == "32alxcxf"
 

@@ -12,10 +12,11 @@ _head = """# Configuration
 
 Settings come from environment variables and from `datadog.yaml`; a variable is stronger than the file. Letter case of
 variables does not matter, and `DATADOG_` may stand for `DD_`. Each value is read by the type of its setting: `DD_VERSION=1.10`
-stays `1.10`, `DD_ENV=true` is an environment called true. A value that cannot be used is named in one log line together with
-what is used instead; it affects that setting alone, and no value can stop the agent or the function. Settings that only ddx
-has begin with `DDX_`. `ddx config` shows what is in force and where each value comes from (`--env FILE` explains another
-environment, `--json` is for programs, `--schema` prints a JSON Schema of datadog.yaml for editors).
+stays `1.10`, `DD_ENV=true` is an environment called true. Double quotes around all of a variable's value are taken off. A value
+that cannot be used is named in one log line together with what is used instead; it affects that setting alone, and no value can
+stop the agent or the function. Settings that only ddx has begin with `DDX_`. `ddx config` shows what is in force and where each
+value comes from (`--env FILE` explains another environment, `--json` is for programs, `--schema` prints a JSON Schema of
+datadog.yaml for editors).
 
 - **The file** is the one that `DD_CONFIG_FILE` names, or `datadog.yaml` in the function's folder (`/var/task`). It is read up
   to 1 MiB and 20,000 keys and values, without aliases and types (`!name`), and not deeper than 16 levels; one that cannot be
@@ -51,8 +52,8 @@ def render() -> str:
         for setting in section.settings.values():
             names = (*setting.variables, setting.general) if setting.general else setting.variables
             variables = ", ".join(f"`{name}`" for name in names)
-            path = f"`{setting.yaml}`" if setting.yaml else "-"
-            lines.append(f"| {variables} | {path} | {_default(setting.default)} | {setting.about} |")
+            paths = ", ".join(f"`{path}`" for path in setting.paths) or "-"
+            lines.append(f"| {variables} | {paths} | {_default(setting.default)} | {setting.about} |")
     lines.append("\n## Ports\n\n| Variable | Default | What it does |\n|---|---|---|")
     lines.extend(f"| `{variable}` | `{default}` | {about} |" for variable, default, about in ports_read_at_start)
     lines.append(_without_effect)

@@ -121,7 +121,7 @@ def _named_by(setting: Setting, source: Source | None, secrets: Mapping[str, str
     own = next((secrets[name] for name in setting.variables if name in secrets), None)
     if own is not None or setting.general is None:
         return own
-    is_general = source is None or source.name in (setting.general, setting.general.removeprefix("DD_").lower())
+    is_general = source is None or source.name in (setting.general, setting.general_path)
     return secrets.get(setting.general) if is_general else None
 
 

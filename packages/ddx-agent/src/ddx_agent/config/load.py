@@ -12,7 +12,7 @@ import msgspec
 
 from .complaint import Complaint
 from .contradictions import contradictions
-from .environment import read_environment
+from .environment import read_environment, unquoted
 from .file import ConfigFile, find_file, read_file
 from .parse import Partly, Raw
 from .schema import Config, section_types
@@ -119,15 +119,20 @@ class _Reader:
         return found
 
     def _candidates(self, setting: Setting) -> Iterator[tuple[Source, Raw]]:
-        yield from self._under(setting.variables, setting.yaml)
+        yield from self._under(setting, setting.variables, setting.yaml)
         if setting.general is not None:
-            yield from self._under((setting.general,), setting.general.removeprefix("DD_").lower())
+            yield from self._under(setting, (setting.general,), setting.general_path)
 
-    def _under(self, variables: tuple[str, ...], path: str) -> Iterator[tuple[Source, Raw]]:
-        for kind, values in (("secret", self._secrets), ("environment", self._by_name)):
-            for name in variables:
-                if name in values:
-                    yield Source(kind, name), values[name]
+    def _under(self, setting: Setting, variables: tuple[str, ...], path: str) -> Iterator[tuple[Source, Raw]]:
+        for name in variables:
+            if name in self._secrets:
+                yield Source("secret", name), self._secrets[name]
+        for name in variables:
+            if name in self._by_name:
+                written = self._by_name[name]
+                value = written if setting.reads_quotes else unquoted(written)
+                if value.strip():
+                    yield Source("environment", name), value
         if path and self._file.tree:
             raw = self._file.get(path)
             if raw is not None:

@@ -47,12 +47,13 @@ def json_schema() -> str:
     for section in section_types.values():
         types = typing.get_type_hints(section)
         for name, setting in section.settings.items():
-            if setting.yaml:
-                *parents, last = setting.yaml.split(".")
+            for path in setting.paths:
+                *parents, last = path.split(".")
                 node = schema["properties"]
                 for key in parents:
                     node = node.setdefault(key, {"type": "object", "properties": {}})["properties"]
-                node[last] = {"description": setting.about, **_form(types[name])}
+                # One that stands for several settings is described by the first of them.
+                node.setdefault(last, {"description": setting.about, **_form(types[name])})
     return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
 
 
@@ -64,4 +65,7 @@ def _form(kind: Any) -> dict[str, Any]:
         return {"type": ["array", "string"], "items": {"type": "string"}}
     if kind is Strategy:
         return {"type": "string"}
+    if kind in (str, str | None):
+        # `version: 1.10` is taken as it is written.
+        return {"type": ["string", "number", "boolean", "null"]}
     return TypeAdapter[Any](kind).json_schema()

@@ -65,10 +65,8 @@ def known_paths() -> frozenset[str]:
     paths: set[str] = set()
     for section in section_types.values():
         for setting in section.settings.values():
-            paths.add(setting.yaml)
-            if setting.general is not None:
-                paths.add(setting.general.removeprefix("DD_").lower())
-    return frozenset(paths - {""})
+            paths.update(setting.paths)
+    return frozenset(paths)
 
 
 # Bound in the first milliseconds, before any configuration is read; see ddx_agent.bootstrap.

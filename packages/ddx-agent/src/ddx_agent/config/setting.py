@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .parse import Parser
+from .parse import Parser, patterns
 
 
 class Setting:
@@ -35,6 +35,21 @@ class Setting:
         self.yaml = variables[0].removeprefix("DD_").lower() if yaml is None else yaml
         self.general = general
         self.is_secret = is_secret
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where it stands in datadog.yaml, the strongest first; nothing for what stands in the environment alone."""
+        return tuple(path for path in (self.yaml, self.general_path) if path)
+
+    @property
+    def general_path(self) -> str:
+        """Where `general` stands there; empty when there is none."""
+        return "" if self.general is None else self.general.removeprefix("DD_").lower()
+
+    @property
+    def reads_quotes(self) -> bool:
+        """Whether double quotes mean something to its parser: they hold a pattern with commas together."""
+        return self.parse is patterns
 
 
 def setting(
