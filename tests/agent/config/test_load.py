@@ -172,6 +172,12 @@ def test_bytes_that_are_no_text_do_not_get_into_the_configuration() -> None:
     assert config.general.service.startswith("caf\ufffd")
 
 
+def test_a_path_that_every_payload_has_is_cut_off_an_intake_s_url() -> None:
+    logs, traces = "https://logs.corp/api/v2/logs/", "trace.corp:8443/up/api/v0.2/traces"
+    intakes = load(DD_LOGS_CONFIG_LOGS_DD_URL=logs, DD_APM_DD_URL=traces).intakes
+    assert (intakes.logs_url, intakes.traces_url) == ("https://logs.corp", "https://trace.corp:8443/up")
+
+
 @pytest.mark.parametrize(
     ("written", "kept"), [('"prod"', "prod"), (' "prod" ', "prod"), ('""', None), ('"a" "b"', '"a" "b"'), ('"', '"')]
 )

@@ -15,11 +15,11 @@ class Intakes(Section):
         about="Base URL of the metrics intake in place of `https://api.SITE`.",
     )  # fmt: skip
     logs_url: str | None = setting(
-        "DD_LOGS_CONFIG_LOGS_DD_URL", default=None, parser=parse.url, yaml="logs_config.logs_dd_url",
+        "DD_LOGS_CONFIG_LOGS_DD_URL", default=None, parser=url_without("/api/v2/logs"), yaml="logs_config.logs_dd_url",
         about="Base URL of the log intake in place of `https://http-intake.logs.SITE`.",
     )  # fmt: skip
     traces_url: str | None = setting(
-        "DD_APM_DD_URL", default=None, parser=parse.url, yaml="apm_config.apm_dd_url",
+        "DD_APM_DD_URL", default=None, parser=url_without("/api/v0.2/traces"), yaml="apm_config.apm_dd_url",
         about="Base URL of the trace and stats intake in place of `https://trace.agent.SITE`.",
     )  # fmt: skip
     more_metrics: tuple[AdditionalEndpoint, ...] = setting(
