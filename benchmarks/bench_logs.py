@@ -63,7 +63,7 @@ class _Intake:
         self.is_down = False
         self.payloads: list[Payload] = []
 
-    async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
+    async def send(self, endpoint: Endpoint, payload: Payload, **_: object) -> Sent:
         await trio.lowlevel.checkpoint()
         if self.is_down:
             raise Unavailable("down")

@@ -11,12 +11,13 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddx_core.http import Hangup, Request
-from ddx_core.intake import ClientSettings, EndpointQueue, IntakeClient, RetryPolicy, open_fanout
+from ddx_core.http import Hangup, Request, Response
+from ddx_core.intake import ClientSettings, EndpointQueue, IntakeClient, Payload, RetryPolicy, Sent, open_fanout
 from ddx_core.intake.endpoint_queue import fair_chance_s, last_grace_s, parallel_sends
 from ddx_core.stats import Account
 from tests.support.builders import a_payload, an_endpoint, assert_closes
-from tests.support.intake import ScriptedIntake, Step, hang
+from tests.support.clock import HandClock
+from tests.support.intake import ScriptedIntake, Step, hang, with_retry_after
 
 patience_s = fair_chance_s + 0.05
 
@@ -36,9 +37,12 @@ def after(seconds: float, answer: int | Hangup = 202, *, taken: list[bytes] | No
 class Signal:
     """One queue to one intake, whose sends go on in `carrier`."""
 
-    def __init__(self, intake: ScriptedIntake, carrier: trio.Nursery) -> None:
+    def __init__(self, intake: ScriptedIntake, carrier: trio.Nursery, *, max_attempts: int) -> None:
         self.account = Account("logs")
-        self.client = IntakeClient(ClientSettings(attempt_s=20.0), RetryPolicy(max_attempts=1))
+        self.clock = HandClock()
+        self.client = IntakeClient(
+            ClientSettings(attempt_s=20.0), RetryPolicy(max_attempts=max_attempts), wall_clock=self.clock
+        )
         self.client.carry_on_in(carrier)
         self.fanout = open_fanout(self.account, [an_endpoint(intake.url)], self.client, max_bytes=10_000)
 
@@ -66,12 +70,14 @@ class Signal:
 
 
 @asynccontextmanager
-async def a_signal(*steps: Step, otherwise: Step = 202) -> AsyncGenerator[tuple[Signal, ScriptedIntake]]:
+async def a_signal(
+    *steps: Step, otherwise: Step = 202, max_attempts: int = 1
+) -> AsyncGenerator[tuple[Signal, ScriptedIntake]]:
     intake = ScriptedIntake(steps, otherwise=otherwise)
     async with trio.open_nursery() as serving:
         await intake.start(serving)
         async with trio.open_nursery() as carrier:
-            signal = Signal(intake, carrier)
+            signal = Signal(intake, carrier, max_attempts=max_attempts)
             yield signal, intake
             carrier.cancel_scope.cancel()
         await signal.client.aclose()
@@ -168,6 +174,85 @@ async def test_the_last_flush_lets_what_is_nearly_there_arrive() -> None:
         assert await signal.flush(last_chance=True)
         assert intake.bodies == [b"1"]
         assert signal.told == (1, 0, 0)
+
+
+async def test_a_pause_that_ends_after_the_flush_is_waited_for_by_nobody_and_holds_for_new_payloads() -> None:
+    async with a_signal(with_retry_after(429, "10"), max_attempts=4) as (signal, intake):
+        signal.put(b"1")
+        began = trio.current_time()
+        assert await signal.flush(2.0)
+        assert trio.current_time() - began < 1.0
+        assert signal.queue.is_left_alone
+        signal.put(b"2")
+        assert await signal.flush(2.0)
+        assert intake.bodies == [b"1"]
+        signal.clock.advance(11)
+        assert await signal.flush(2.0)
+        assert sorted(intake.bodies) == [b"1", b"1", b"2"]
+        assert signal.told == (2, 0, 0)
+
+
+async def test_a_pause_that_is_asked_for_after_the_wait_was_given_up_holds_too() -> None:
+    async def late(request: Request) -> Response:
+        await trio.sleep(patience_s + 0.2)
+        return with_retry_after(503, "1")
+
+    async with a_signal(late, max_attempts=4) as (signal, intake):
+        signal.put(b"1")
+        assert not await signal.flush(patience_s)
+        with trio.fail_after(5):
+            while not signal.queue.is_left_alone:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.02)
+        signal.put(b"2")
+        assert await signal.flush()
+        assert intake.bodies == [b"1"]
+        assert signal.told == (0, 2, 0)
+
+
+async def test_what_an_earlier_last_flush_has_under_way_and_is_too_large_goes_in_parts_with_the_second() -> None:
+    def split(payload: Payload) -> list[Payload]:
+        return [a_payload(body.encode(), items=1) for body in payload.body.decode()]
+
+    async with a_signal(after(patience_s + 0.3, 413)) as (signal, intake):
+        signal.fanout.split_with(split)
+        signal.account.accept(2, 2)
+        signal.fanout.put(a_payload(b"12", items=2))
+        assert not await signal.flush(patience_s, last_chance=True)
+        assert await signal.flush(5, last_chance=True)
+        assert sorted(intake.bodies) == [b"1", b"12", b"2"]
+        assert signal.told == (2, 0, 0)
+
+
+async def test_after_a_freeze_new_payloads_do_not_take_the_kept_connections_beside_one_in_use() -> None:
+    """Kept connections may have died without a word meanwhile, and nothing would come of what is sent on one of them."""
+    async with a_signal(hang) as (signal, intake):
+        signal.put(b"1", b"2")
+        assert not await signal.flush(patience_s)
+        assert signal.told == (1, 1, 0)
+        signal.clock.advance(3600)
+        signal.put(b"3")
+        assert await signal.flush(patience_s)
+        assert intake.connections == 3
+
+
+async def test_a_defect_that_shows_when_it_is_called_back_does_not_end_the_carrier(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def send(*_: object, **__: object) -> Sent:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise RuntimeError("a defect")
+        raise AssertionError
+
+    async with a_signal() as (signal, _):
+        monkeypatch.setattr(signal.client, "send", send)
+        signal.put(b"1")
+        assert not await signal.flush(patience_s)
+        await signal.flush(patience_s, last_chance=True)
+        assert signal.told == (0, 1, 0)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001])

@@ -87,7 +87,7 @@ class ScriptedIntake:
         self.payloads: list[Payload] = []
         self.is_down = False
 
-    async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
+    async def send(self, endpoint: Endpoint, payload: Payload, **_: object) -> Sent:
         await trio.lowlevel.checkpoint()
         status = self.answers.pop(0) if self.answers else 503 if self.is_down else 202
         if status >= 500:

@@ -164,8 +164,8 @@ async def test_every_endpoint_gets_every_line_and_the_dead_one_holds_up_nobody()
         def wall_clock(self) -> int:
             return 0
 
-        async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
-            return await intakes[endpoint.name].send(endpoint, payload, doubt=doubt)
+        async def send(self, endpoint: Endpoint, payload: Payload, **_: object) -> Sent:
+            return await intakes[endpoint.name].send(endpoint, payload)
 
     endpoints = [Endpoint(name=name, base_url=f"http://{name}", key=StaticKey("k")) for name in intakes]
     rig = Rig(client=ByEndpoint(), endpoints=endpoints)
@@ -305,9 +305,9 @@ async def test_flood_during_slow_sends_moves_on_to_the_outbox_instead_of_overflo
     release = trio.Event()
     accept = rig.intake.send
 
-    async def slow(endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
+    async def slow(endpoint: Endpoint, payload: Payload, **_: object) -> Sent:
         await release.wait()
-        return await accept(endpoint, payload, doubt=doubt)
+        return await accept(endpoint, payload)
 
     rig.intake.send = slow
     async with trio.open_nursery() as nursery:

@@ -24,11 +24,11 @@ class NarrowIntake(ScriptedIntake):
         super().__init__()
         self.most = most
 
-    async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
+    async def send(self, endpoint: Endpoint, payload: Payload, **_: object) -> Sent:
         if len(body_of(payload)) > self.most:
             await trio.lowlevel.checkpoint()
             return Sent(outcome=Outcome.REFUSED, status=413, attempts=1)
-        return await super().send(endpoint, payload, doubt=doubt)
+        return await super().send(endpoint, payload)
 
 
 @pytest.mark.parametrize("coding", list(Coding))
@@ -118,8 +118,8 @@ async def test_what_is_no_batch_of_ours_is_dropped_and_counted(payload: Payload)
     class Refusing:
         carrier = None
 
-        async def send(self, endpoint: Endpoint, payload: Payload, *, doubt: object = None) -> Sent:
-            return await ScriptedIntake([413]).send(endpoint, payload, doubt=doubt)
+        async def send(self, endpoint: Endpoint, payload: Payload, **_: object) -> Sent:
+            return await ScriptedIntake([413]).send(endpoint, payload)
 
         def wall_clock(self) -> int:
             return 0

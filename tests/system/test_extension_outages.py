@@ -91,6 +91,16 @@ async def test_an_intake_slower_than_the_bound_gets_nothing_twice(tmp_path: Path
         world.assert_everything_arrived_once()
 
 
+async def test_a_pause_that_the_intake_asks_for_is_not_spent_on_the_functions_time(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        world.intake.script.replace([status(429, retry_after="30")] * 4)
+        overheads = [await tell(world, number) for number in range(3)]
+        await world.end()
+        assert_three_arrived(world)
+        world.assert_everything_arrived_once()
+        assert max(overheads) < 1000
+
+
 @pytest.mark.parametrize("answer", [reset_after_read, truncated], ids=["reply_lost", "reply_cut"])
 async def test_a_lost_reply_is_the_one_case_of_a_repeat_and_it_is_counted(tmp_path: Path, answer: Any) -> None:
     async with open_world(tmp_path) as world:

@@ -94,6 +94,7 @@ class Connections:
         progress = Progress(doubt, pool.count_opened)
         opened_before = pool.opened
         pool.in_flight += 1
+        pool.last_used_ns = self._wall_clock()
         try:
             async with _running_time_limit(self._settings.attempt_s, self._wall_clock) as limit:
                 # Errors end within this block: one that left it could meet a cancellation there, and go on in a group with that.
@@ -173,13 +174,15 @@ class Connections:
 
     async def _pool(self, base_url: str) -> _Pool:
         pool = self._pools.get(base_url)
-        if pool is not None and not pool.in_flight:
+        if pool is not None:
             # The pool's own idle limit trusts the monotonic clock, which may stand still in a freeze; the wall clock does not.
             idle_ns = self._wall_clock() - pool.last_used_ns
             if not 0 <= idle_ns <= idle_limit_s * ns_per_s:
+                # What is under way has a connection that is not idle, and ends on it.
                 self._retire(base_url, pool)
-                with anyio.move_on_after(close_s, shield=True):
-                    await pool.transport.aclose()
+                if not pool.in_flight:
+                    with anyio.move_on_after(close_s, shield=True):
+                        await pool.transport.aclose()
                 pool = self._pools.get(base_url)
         if pool is None:
             _check(base_url)

@@ -84,13 +84,20 @@ class IntakeClient:
         self._connections.warm_up(tls=tls)
 
     async def send(
-        self, endpoint: Endpoint, payload: Payload, *, uncertain: bool = False, doubt: Doubt | None = None
+        self,
+        endpoint: Endpoint,
+        payload: Payload,
+        *,
+        uncertain: bool = False,
+        doubt: Doubt | None = None,
+        pauses_until: float = math.inf,
     ) -> Sent:
         """Deliver `payload`, or learn that the endpoint will never take it.
 
         `uncertain` says that an earlier attempt of the same payload may have arrived. Raises Unavailable when time or
         attempts ran out, or while there is no API key; its `maybe_delivered` belongs into the next call's `uncertain`.
-        A caller who may be cancelled passes a `doubt` as well and finds the same there.
+        A caller who may be cancelled passes a `doubt` as well and finds the same there. `pauses_until`: an attempt may go on
+        for longer (anyio's time), but no pause between two.
         """
         doubt = doubt or Doubt()
         doubt.copies = max(doubt.copies, int(uncertain))
@@ -136,7 +143,7 @@ class IntakeClient:
                 not may_repeat
                 or attempts >= self._policy.max_attempts
                 or delay_s > self._policy.patience_s
-                or not _fits_deadline(delay_s)
+                or not _ends_before(pauses_until, delay_s)
             ):
                 raise Unavailable(
                     f"{endpoint.name}: {reason} after {attempts} attempts",
@@ -165,6 +172,6 @@ _help: Final = {
 }
 
 
-def _fits_deadline(delay_s: float) -> bool:
-    deadline = anyio.current_effective_deadline()
+def _ends_before(pauses_until: float, delay_s: float) -> bool:
+    deadline = min(anyio.current_effective_deadline(), pauses_until)
     return math.isinf(deadline) or anyio.current_time() + delay_s < deadline

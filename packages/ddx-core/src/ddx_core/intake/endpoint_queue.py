@@ -4,12 +4,14 @@ Rules of this file:
 - A payload is in the queue, or in flight under a lease, or settled. One flush at a time works on a queue.
 - What a flush has in flight when its caller gives up goes on by itself where the client has a place for that (`carry_on_in`):
   to cut an exchange off is to send its payload twice. Who pays for waiting (a blocking flush) waits for none of it again.
+  Only exchanges go on: what would then have to be tried again is in the queue, and a pause that was asked for is known.
 - A payload that the endpoint finds too large (413) is split in this queue alone, down to single items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import anyio
@@ -177,11 +179,16 @@ class EndpointQueue:
     async def _flush_under_lock(self, *, wait_for_open_breaker: bool, is_last: bool) -> None:
         if self.breaker.is_open and not (wait_for_open_breaker and await self._probe(is_last=is_last)):
             return
-        while not self.is_empty:
-            if not await self._send_some(parallel_sends, is_last=is_last):
+        while not self.is_empty or (wait_for_open_breaker and self._in_flight):
+            if not self.is_empty:
+                goes_on = await self._send_some(parallel_sends, is_last=is_last)
+            else:
+                # What comes of it may be parts of a payload that was too large.
+                in_flight = list(self._in_flight)
+                await self._see_the_end_of(in_flight)
+                goes_on = all(sends.are_settled for sends in in_flight)
+            if not goes_on:
                 return
-        if wait_for_open_breaker:
-            await self._see_the_end_of(self._in_flight)
 
     async def _probe(self, *, is_last: bool) -> bool:
         """Send one payload, or see what becomes of those in flight. True: the endpoint takes data again."""
@@ -236,16 +243,17 @@ class EndpointQueue:
             return not self.breaker.is_open
         sends = Sends(min(count, len(self._queue)), when_ended=self._judge, is_last=is_last)
         self._in_flight.append(sends)
+        send = partial(self._send_contained, anyio.current_effective_deadline())
         carrier = self._client.carrier
         if carrier is not None:
             for _ in range(sends.left):
-                carrier.start_soon(sends.run, self._send_one)
+                carrier.start_soon(sends.run, send)
             await sends.ended.wait()
         else:
             async with anyio.create_task_group() as group:
                 for _ in range(sends.left):
-                    group.start_soon(sends.run, self._send_one)
-        return bool(sends.results) and all(sends.results)
+                    group.start_soon(sends.run, send)
+        return sends.are_settled
 
     def _judge(self, sends: Sends) -> None:
         self._in_flight.remove(sends)
@@ -254,8 +262,20 @@ class EndpointQueue:
         elif False in sends.results:
             self._count_failure()
 
-    async def _send_one(self, results: list[bool | None]) -> None:
-        """Appends True: settled; False: the endpoint is in trouble; None: put off for a reason of our own."""
+    async def _send_contained(self, deadline: float, results: list[bool | None]) -> None:
+        """The last handler of one endpoint: a defect (a key source that raises) must not end the flush of the others."""
+        try:
+            await self._send_one(deadline, results)
+        except* Exception as failures:
+            # `except*`: one that shows when the send is called back comes in one group with the cancellation.
+            log.error("intake_send_failed", endpoint=self.endpoint.name, exc_info=failures)
+            results.append(None)
+
+    async def _send_one(self, deadline: float, results: list[bool | None]) -> None:
+        """Appends True: settled; False: the endpoint is in trouble; None: put off for a reason of our own.
+
+        `deadline`: the flush's, which an attempt may outlive.
+        """
         if self.is_empty:
             return
         try:
@@ -263,7 +283,7 @@ class EndpointQueue:
                 queued = entry.value
                 payload = queued.payload
                 try:
-                    sent = await self._client.send(self.endpoint, payload, doubt=queued.doubt)
+                    sent = await self._client.send(self.endpoint, payload, doubt=queued.doubt, pauses_until=deadline)
                 finally:
                     self._count_repeat(queued)
                 self._settled += 1
@@ -284,10 +304,6 @@ class EndpointQueue:
             if not self.endpoint.is_reliable and trouble.attempted:
                 self._drop_unreliable()
             results.append(False if trouble.attempted else None)
-        except Exception as failure:
-            # The last handler of one endpoint: a defect here (a key source that raises) must not end the flush of the others.
-            log.error("intake_send_failed", endpoint=self.endpoint.name, exc_info=failure)
-            results.append(None)
 
     def _count_repeat(self, queued: _Queued) -> None:
         """When it goes out again, whatever becomes of it: the intake may have it once more from then on."""

@@ -62,8 +62,8 @@ class Fanout:
     async def flush(self, *, wait_for_open_breaker: bool, last_chance: bool = False) -> None:
         """All endpoints at once; ends when each holds nothing or is in trouble, or with the caller's deadline.
 
-        What another flush has in flight is waited for. `last_chance`: no later flush will come, so an endpoint that asked
-        for a pause is tried all the same.
+        What another flush has in flight is waited for with `wait_for_open_breaker` alone. `last_chance`: no later flush will
+        come, so an endpoint that asked for a pause is tried all the same.
         """
         async with anyio.create_task_group() as group:
             for queue in self.queues:

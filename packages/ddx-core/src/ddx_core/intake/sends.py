@@ -22,6 +22,11 @@ class Sends:
         self._scopes: list[anyio.CancelScope] = []
         self._is_called_back = False
 
+    @property
+    def are_settled(self) -> bool:
+        """Whether all that came to something were settled, and there was one."""
+        return bool(self.results) and all(self.results)
+
     async def run(self, send: Callable[[list[bool | None]], Awaitable[None]]) -> None:
         try:
             with anyio.CancelScope() as scope:
