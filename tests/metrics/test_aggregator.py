@@ -126,6 +126,31 @@ def test_what_a_process_tells_of_buckets_before_its_own_spares_their_start() -> 
         assert second == noon_s + 20
 
 
+def test_two_last_flushes_of_a_crowded_bucket_leave_its_seconds_to_no_successor() -> None:
+    aggregator, account = an_aggregator()
+    points: dict[int, float] = {}
+
+    def cut(*, is_last: bool = False) -> None:
+        (aggregator.cut if is_last else aggregator.cut_folded)(include_open=True)
+        for each in deliver_all(aggregator, account):
+            assert isinstance(each.values, Count)
+            points[each.time_s] = each.values.total
+
+    for number in range(11):
+        add(aggregator, account, hits(), 1.0)
+        cut(is_last=number >= 9)
+    assert len(points) == 11
+    assert aggregator.told_until_s == noon_s + 10
+    aggregator = Aggregator(account, told_until_s=aggregator.told_until_s)
+    for seconds in (5, 12):
+        aggregator.advance(noon_s + seconds)
+        add(aggregator, account, hits(), 1.0)
+        cut()
+    aggregator.advance(noon_s + 20)
+    cut()
+    assert sum(points.values()) == 13
+
+
 steps_of_time = st.lists(
     st.one_of(
         st.tuples(st.just("count"), st.sampled_from([0, 0, 0, 3, 12, 95])),

@@ -127,6 +127,9 @@ class Aggregator:
         if start_s == self._open_s:
             return False
         self.fold()
+        if not self._open_s and self._taken_over_s == start_s + interval_s:
+            # The other one has told so many parts of this bucket that its last one took a second of the next.
+            self._last_told[start_s] = start_s + _last_second
         self._open_s = start_s
         self._told.clear()
         self._told_bytes = 0
