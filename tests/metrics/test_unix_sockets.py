@@ -156,6 +156,20 @@ async def test_no_more_connections_than_allowed(tmp_path: Path) -> None:
         client.close()
 
 
+async def test_connections_that_are_over_take_no_place_from_new_ones(tmp_path: Path) -> None:
+    """A client that opens one for each metric is faster than the tasks which close them."""
+    stream = Stream(tmp_path / "s", max_connections=2)
+    lines = [b"m:%d|g" % number for number in range(9)]
+
+    def act(_: trio.Nursery) -> None:
+        for line in lines:
+            with closing(stream.connect()) as client:
+                client.sendall(framed(line))
+
+    await served(stream, act)
+    assert stream.taken == lines
+
+
 def test_a_flush_takes_what_lies_in_connections_that_nobody_has_accepted_yet(tmp_path: Path) -> None:
     stream = Stream(tmp_path / "s")
     with closing(stream.connect()) as client:

@@ -81,8 +81,8 @@ class StreamReceiver:
                 await trio.sleep(_pause_after_trouble_s)
 
     def _accept(self) -> bool:
-        """Accept who waits. False: it cannot be done now."""
-        while True:
+        """Accept who waits and can have a place. False: it cannot be done now."""
+        while not self._is_place_to_come():
             try:
                 sock, _ = self._listener.accept()
             except BlockingIOError:
@@ -100,6 +100,14 @@ class StreamReceiver:
             self._connections[connection] = None
             self._accepted.append(connection)
             self._came.set()
+        return True
+
+    def _is_place_to_come(self) -> bool:
+        """Whether there is no place, and will be once tasks of connections that are over have run."""
+        if len(self._connections) < self._max_connections:
+            return False
+        self._read_all()
+        return any(connection.is_over for connection in self._connections)
 
     def _read_all(self) -> None:
         for connection in self._connections:
