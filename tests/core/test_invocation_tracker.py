@@ -240,6 +240,16 @@ def test_a_restore_counts_as_the_start_of_the_sandbox() -> None:
     assert setting.diary.entries == ["restore_start", "restore_report", "invoke:a"]
 
 
+def test_a_restore_that_is_delivered_twice_is_told_once() -> None:
+    setting = Setting(sandbox_started_ns=None)
+    for _ in range(2):
+        setting.tracker.observe(RestoreStart(time_ns=noon_ns))
+        setting.tracker.observe(RestoreReport(time_ns=noon_ns + second, metrics=InitMetrics(duration_ms=1000.0)))
+    assert setting.diary.entries == ["restore_start", "restore_report"]
+    setting.tracker.observe(RestoreReport(time_ns=noon_ns + 2 * second, metrics=InitMetrics(duration_ms=1000.0)))
+    assert setting.diary.entries[2:] == ["restore_report"], "another one"
+
+
 @pytest.mark.parametrize(("restored_s_ago", "is_cold"), [(None, True), (9, True), (11, False)])
 def test_after_a_restore_a_first_invocation_is_cold_unless_the_restore_is_known_to_be_old(
     restored_s_ago: int | None, is_cold: bool

@@ -304,7 +304,8 @@ def test_the_init_duration_is_told_once() -> None:
 def test_a_restore_is_told_when_it_succeeded() -> None:
     story = Story()
     story.tell("restoreReport", status="failure", errorType="x")
-    story.tell("restoreReport", status="success", metrics={"durationMs": 150.5})
+    for _ in range(2):  # as when the answer to the first delivery was lost
+        story.tell("restoreReport", status="success", metrics={"durationMs": 150.5})
     assert story.only("snapstart_restore_duration").value == pytest.approx(0.1505)
 
 

@@ -64,6 +64,8 @@ class InvocationTracker:
         """Ids whose end had not been told yet when they had to go: it must not look like that of another invocation."""
         self._init_started = False
         self._init_reported = False
+        self._restore_started: RestoreStart | None = None
+        self._restore_reported: RestoreReport | None = None
         self.latest: Invocation | None = None
         """The invocation that began last."""
         self.seen = 0
@@ -109,10 +111,14 @@ class InvocationTracker:
                     self._init_reported = True
                     self._tell(lambda observer: observer.on_init_report(event))
             case RestoreStart():
-                self._started_ns = event.time_ns
-                self._tell(lambda observer: observer.on_restore_start(event))
+                if event != self._restore_started:
+                    self._restore_started = event
+                    self._started_ns = event.time_ns
+                    self._tell(lambda observer: observer.on_restore_start(event))
             case RestoreReport():
-                self._tell(lambda observer: observer.on_restore_report(event))
+                if event != self._restore_reported:
+                    self._restore_reported = event
+                    self._tell(lambda observer: observer.on_restore_report(event))
             case _:
                 pass
 
