@@ -66,6 +66,27 @@ async def test_the_container_that_a_line_names_becomes_tags_as_far_as_asked(
     assert values == {expected: 2}
 
 
+many_tags = ",".join(f"t{number}" for number in range(100))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f"m:1|c|#{many_tags}|c:ci-abc".encode(), [*many_tags.split(","), "container_id:abc"]),
+        (b"m:1|c|#t|c:ci-\xff|e:cn-web", ["t", "kube_container_name:web"]),
+        (b"m:1|c|#t|c:ci-abc|e:cn-\xff", ["t", "container_id:abc"]),
+    ],
+    ids=["as many tags as there may be", "container no UTF-8", "name no UTF-8"],
+)
+async def test_what_a_line_says_of_its_container_never_costs_the_metric(line: bytes, expected: list[str]) -> None:
+    rig = Rig(MetricsSettings(sender_tags=Cardinality.HIGH))
+    rig.pipeline.take_datagrams([line])
+    await rig.pipeline.flush(FlushKind.BLOCKING)
+    (metric,) = rig.delivered
+    assert metric.tags == tuple(sorted(expected))
+    assert rig.dropped == {}
+
+
 async def test_histograms_can_be_copied_into_distributions() -> None:
     settings = MetricsSettings(copies_to="dist.", histogram_aggregates=("sum",), histogram_percentiles=())
     rig, values = await flushed(settings, "h:1:2|h|@0.5|#a", "h:4|ms|#a", "d:1|d", "h:1|h|T1000000000")

@@ -40,9 +40,10 @@ class TooManyTags(ValueError):
     """More than 100 different tags on one metric."""
 
 
-def make_context(name: str, type: MetricType, tags: Iterable[str]) -> Context:
+def make_context(name: str, type: MetricType, tags: Iterable[str], added: Iterable[str] = ()) -> Context:
     """Raises TooManyTags. An empty value is no value (`key:` is `key`), an empty tag is none.
 
+    `added` tags are none of the client's, so they do not count among the 100.
     `dd.internal.resource:<type>:<name>` tags become resources and never go out as tags, well-formed or not.
     """
     different: dict[str, None] = {}
@@ -59,7 +60,7 @@ def make_context(name: str, type: MetricType, tags: Iterable[str]) -> Context:
             different[tag] = None
     if len(different) > max_tags:
         raise TooManyTags
-    return Context(name, type, tuple(sorted(different)), tuple(resources))
+    return Context(name, type, tuple(sorted({*different, *added})), tuple(resources))
 
 
 def context_of(sample: Sample) -> Context:

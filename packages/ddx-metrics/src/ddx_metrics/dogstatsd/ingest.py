@@ -227,10 +227,11 @@ class Ingest:
             self._texts.clear()
         # Contexts share names and tags; so should the memory they lie in.
         shared = self._texts.setdefault
-        tags = form.tags
+        sender: Sequence[str] = ()
         if self._sender_cardinality is not None:
-            tags = [*tags, *sender_tags(rest.split(b"|")[1:], self._sender_cardinality)]
-        return make_context(shared(name, name), form.type, [shared(tag, tag) for tag in tags])
+            sender = sender_tags(rest.split(b"|")[1:], self._sender_cardinality)
+        tags = [shared(tag, tag) for tag in form.tags]
+        return make_context(shared(name, name), form.type, tags, [shared(tag, tag) for tag in sender])
 
     def _learn(self, name: bytes, rest: bytes, context: Context, rate: float) -> Feed:
         if self._known >= self._max_known or self._known_bytes >= self._max_known * _bytes_per_known:

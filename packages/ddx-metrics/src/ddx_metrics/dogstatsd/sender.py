@@ -16,7 +16,7 @@ _cardinalities = {each.value.encode(): each for each in Cardinality}
 
 
 def sender_tags(fields: Iterable[bytes], default: Cardinality) -> list[str]:
-    """Tags from the fields of a metric, an event or a service check. Raises UnicodeDecodeError."""
+    """Tags from the fields of a metric, an event or a service check. What is no UTF-8 makes none."""
     wanted = default
     container = name = b""
     for field in fields:
@@ -27,11 +27,18 @@ def sender_tags(fields: Iterable[bytes], default: Cardinality) -> list[str]:
         elif field.startswith(b"card:"):
             wanted = _cardinalities.get(field[5:].lower(), default)
     tags: list[str] = []
-    if name and wanted is not Cardinality.NONE:
-        tags.append(f"kube_container_name:{name.decode()}")
-    if container and wanted is Cardinality.HIGH:
-        tags.append(f"container_id:{container.decode()}")
+    if wanted is not Cardinality.NONE:
+        tags += _tag("kube_container_name", name)
+    if wanted is Cardinality.HIGH:
+        tags += _tag("container_id", container)
     return tags
+
+
+def _tag(key: str, value: bytes) -> list[str]:
+    try:
+        return [f"{key}:{value.decode()}"] if value else []
+    except UnicodeDecodeError:
+        return []
 
 
 def _container_id(text: bytes) -> bytes:

@@ -134,9 +134,4 @@ def _tags(data: bytes, about: str) -> tuple[str, ...]:
 
 
 def _sender_tags(fields: Sequence[bytes], sender: Cardinality | None) -> tuple[str, ...]:
-    if sender is None:
-        return ()
-    try:
-        return tuple(sender_tags(fields, sender))
-    except UnicodeDecodeError:
-        return ()
+    return () if sender is None else tuple(sender_tags(fields, sender))
