@@ -46,6 +46,13 @@ def test_resource_tags_become_resources() -> None:
     assert (malformed.tags, malformed.resources) == ((), ())
 
 
+def test_too_many_resources_are_refused_like_tags() -> None:
+    resources = [f"dd.internal.resource:host:h{number}" for number in range(60)]
+    assert len(make_context("m", MetricType.GAUGE, resources * 2).resources) == 60
+    with pytest.raises(TooManyTags):
+        make_context("m", MetricType.GAUGE, [*resources, *(f"tag{number}" for number in range(41))])
+
+
 def test_the_type_is_part_of_a_context() -> None:
     assert make_context("m", MetricType.GAUGE, []) != make_context("m", MetricType.COUNT, [])
 
@@ -65,5 +72,15 @@ def test_the_order_of_tags_makes_no_difference(tags: list[str], random: object) 
     assert hash(make_context("m", MetricType.COUNT, tags)) == hash(make_context("m", MetricType.COUNT, shuffled))
 
 
+def test_the_order_of_resources_makes_no_difference_and_none_comes_twice() -> None:
+    one = make_context("m", MetricType.COUNT, ["dd.internal.resource:host:h", "dd.internal.resource:device:d"])
+    other = make_context("m", MetricType.COUNT, ["dd.internal.resource:device:d", *["dd.internal.resource:host:h"] * 2])
+    assert one == other
+    assert one.resources == (("device", "d"), ("host", "h"))
+
+
 def test_size_grows_with_text() -> None:
+    long = Context("name", MetricType.COUNT, (), (("host", "h" * 100),))
+    assert long.size > Context("name", MetricType.COUNT, (), (("host", "h"),)).size + 90
+    assert long.size > Context("name", MetricType.COUNT).size + 200
     assert Context("name", MetricType.COUNT, ("a" * 100,)).size > Context("name", MetricType.COUNT).size + 100

@@ -1,6 +1,6 @@
 """Context: what values must have in common to be combined: name, type, tags and resources. Pure.
 
-Rule: tags are sorted and without repeats, so that the order in which a client wrote them makes no difference.
+Rule: tags and resources are sorted and without repeats, so that the order in which a client wrote them makes no difference.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """Roughly the memory it takes, in bytes."""
-        return 200 + self.line_size + 60 * len(self.tags)
+        return 200 + self.line_size + 60 * len(self.tags) + 200 * len(self.resources)
 
     @property
     def line_size(self) -> int:
         """Roughly the bytes of one value of it on the wire."""
-        return 8 + len(self.name) + sum(map(len, self.tags)) + len(self.tags)
+        size = 8 + len(self.name) + sum(map(len, self.tags)) + len(self.tags)
+        for kind, name in self.resources:
+            size += len(_resource_tag) + len(kind) + len(name) + 2
+        return size
 
 
 class TooManyTags(ValueError):
-    """More than 100 different tags on one metric."""
+    """More than 100 different tags and resources on one metric."""
 
 
 def make_context(name: str, type: MetricType, tags: Iterable[str], added: Iterable[str] = ()) -> Context:
@@ -47,20 +50,20 @@ def make_context(name: str, type: MetricType, tags: Iterable[str], added: Iterab
     `dd.internal.resource:<type>:<name>` tags become resources and never go out as tags, well-formed or not.
     """
     different: dict[str, None] = {}
-    resources: list[tuple[str, str]] = []
+    resources: set[tuple[str, str]] = set()
     for tag in tags:
         if tag.startswith(_resource_tag):
             kind, _, named = tag[len(_resource_tag) :].partition(":")
             if kind and named:
-                resources.append((kind, named))
+                resources.add((kind, named))
             continue
         if tag.endswith(":") and tag.find(":") == len(tag) - 1:
             tag = tag[:-1]
         if tag:
             different[tag] = None
-    if len(different) > max_tags:
+    if len(different) + len(resources) > max_tags:
         raise TooManyTags
-    return Context(name, type, tuple(sorted({*different, *added})), tuple(resources))
+    return Context(name, type, tuple(sorted({*different, *added})), tuple(sorted(resources)))
 
 
 def context_of(sample: Sample) -> Context:
