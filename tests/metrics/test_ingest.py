@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from math import isfinite
 
 import pytest
@@ -253,6 +254,25 @@ def test_more_spellings_than_can_be_remembered_are_all_counted() -> None:
     flushed = rig.flush()
     assert len(flushed) == 60
     assert all(flushed[f"m{i}|count||+0"] == 3.0 and flushed[f"d{i}|distribution||+0"] == (3, 3.0) for i in range(20))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"m%(tens)d:%(ones)d|c|%(padding)b", b"m:1|c|#%(tens)d%(ones)d%(padding)b", b"m:%(tens)d%(ones)d%(padding)b|s"],
+    ids=["repeats", "tags", "members of a set"],
+)
+def test_long_lines_are_not_kept_beyond_the_bytes_that_count(line: bytes) -> None:
+    account = Account("metrics")
+    ingest = Ingest(Aggregator(account, max_contexts=1, max_bytes=1_000_000), account)
+    tracemalloc.start()
+    try:
+        for number in range(1_200):
+            ingest.take([line % {b"tens": number // 10, b"ones": number % 10, b"padding": b"z" * 60_000}], now_s)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Spellings of contexts may take 8 MiB, and the contexts that they lead to as much again.
+    assert held < 20_000_000
 
 
 def test_contexts_past_the_limit_are_dropped_and_counted() -> None:

@@ -35,7 +35,10 @@ _plain_number: Final = msgspec.json.Decoder(float)
 _longest_plain: Final = 300
 _bytes_per_known: Final = 400
 _max_repeated: Final = 8_192
+_longest_repeated: Final = 512
 _max_texts: Final = 2_048
+# The platform's names and tags have 200 characters at most.
+_longest_text: Final = 256
 
 Admit = Callable[[], bool]
 """Asked before a line of one metric is taken: False refuses it, counted as filtered."""
@@ -122,7 +125,7 @@ class Ingest:
                 if digits <= _longest_plain and text.strip() is text:
                     value = number(text)
                     feed.values.append(value)
-                    if digits == 1 and len(repeated) < _max_repeated:
+                    if digits == 1 and len(repeated) < _max_repeated and len(line) <= _longest_repeated:
                         repeated[line] = (feed.values, value)
                     continue
             except (KeyError, msgspec.MsgspecError):
@@ -178,7 +181,8 @@ class Ingest:
         self._account.accept(len(values), size)
         if not values:
             return None
-        if time_s is None:
+        # Feeds are bounded in values: text of any length is put where its bytes count.
+        if time_s is None and (feed.context.type is not MetricType.SET or len(text) <= _longest_text):
             feed.values.extend(values)
             self._aggregator.fed(len(values))
         else:
@@ -225,13 +229,15 @@ class Ingest:
     def _context(self, name: str, form: Form, rest: bytes) -> Context:
         if len(self._texts) > _max_texts:
             self._texts.clear()
-        # Contexts share names and tags; so should the memory they lie in.
-        shared = self._texts.setdefault
         sender: Sequence[str] = ()
         if self._sender_cardinality is not None:
             sender = sender_tags(rest.split(b"|")[1:], self._sender_cardinality)
-        tags = [shared(tag, tag) for tag in form.tags]
-        return make_context(shared(name, name), form.type, tags, [shared(tag, tag) for tag in sender])
+        shared = self._shared
+        return make_context(shared(name), form.type, map(shared, form.tags), map(shared, sender))
+
+    def _shared(self, text: str) -> str:
+        """Contexts share names and tags; so should the memory they lie in."""
+        return self._texts.setdefault(text, text) if len(text) <= _longest_text else text
 
     def _learn(self, name: bytes, rest: bytes, context: Context, rate: float) -> Feed:
         if self._known >= self._max_known or self._known_bytes >= self._max_known * _bytes_per_known:
