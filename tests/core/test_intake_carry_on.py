@@ -17,7 +17,7 @@ from ddx_core.intake.endpoint_queue import fair_chance_s, last_grace_s, parallel
 from ddx_core.stats import Account
 from tests.support.builders import a_payload, an_endpoint, assert_closes
 from tests.support.clock import HandClock
-from tests.support.intake import ScriptedIntake, Step, hang, with_retry_after
+from tests.support.intake import ScriptedIntake, Step, hang, requests_at, with_retry_after
 
 patience_s = fair_chance_s + 0.05
 
@@ -257,9 +257,11 @@ async def test_a_defect_that_shows_when_it_is_called_back_does_not_end_the_carri
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001])
 async def test_a_last_flush_without_time_leaves_nothing_on_the_way(seconds: float) -> None:
-    async with a_signal(otherwise=hang) as (signal, _):
+    async with a_signal(otherwise=hang) as (signal, intake):
         signal.put(b"1", b"2")
         assert not await signal.flush(patience_s)
+        with trio.fail_after(5):
+            await requests_at(intake, 2)
         await signal.flush(seconds, last_chance=True)
         assert signal.queue.is_empty is False
         left = signal.queue.take_spoolable("logs")

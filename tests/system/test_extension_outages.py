@@ -101,6 +101,17 @@ async def test_a_pause_that_the_intake_asks_for_is_not_spent_on_the_functions_ti
         assert max(overheads) < 1000
 
 
+async def test_a_pause_within_a_long_invocation_does_not_lengthen_its_end(tmp_path: Path) -> None:
+    async with open_world(tmp_path, settings={"DD_SERVERLESS_FLUSH_STRATEGY": "end,200"}) as world:
+        for kind in kinds:
+            world.intake.script.add(kind, status(429, retry_after=10))
+        result = await world.tell("i0", lines=5, metrics=20, spans=10, sleep=1.5)
+        assert result.overhead_ms < 1000
+        await world.end()
+        assert len(world.lines_of("i0")) == 5
+        world.assert_everything_arrived_once()
+
+
 @pytest.mark.parametrize("answer", [reset_after_read, truncated], ids=["reply_lost", "reply_cut"])
 async def test_a_lost_reply_is_the_one_case_of_a_repeat_and_it_is_counted(tmp_path: Path, answer: Any) -> None:
     async with open_world(tmp_path) as world:

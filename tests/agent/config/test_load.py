@@ -409,6 +409,10 @@ def test_brackets_about_tags_make_a_list(written: str) -> None:
     assert load(DD_TAGS=written).general.tags == (("team", "web"), ("env", "prod"))
 
 
+def test_quotes_within_a_tag_in_brackets_are_part_of_it() -> None:
+    assert load(DD_TAGS="[env:'prod', 'team:web']").general.tags == (("env", "'prod'"), ("team", "web"))
+
+
 @pytest.mark.parametrize("written", ["[1, one]", "[1,one]", '["1", "one"]'])
 def test_brackets_about_names_make_a_list(written: str) -> None:
     assert load(DD_LAMBDA_CUSTOMER_METRICS_EXCLUDE_TAGS=written).metrics.exclude_tags == ("1", "one")

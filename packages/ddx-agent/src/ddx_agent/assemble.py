@@ -29,7 +29,7 @@ from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_n
 from ddx_agent.link import EventSource
 from ddx_agent.modes.elapsed import Elapsed
 from ddx_agent.modes.flusher import Flusher
-from ddx_agent.network import client_settings
+from ddx_agent.network import client_settings, retry_policy
 from ddx_agent.signal_settings import enhanced_settings, logs_settings, metrics_settings, traces_settings
 from ddx_agent.status import Status
 from ddx_agent.time_mark import TimeMark
@@ -90,7 +90,7 @@ class Agent:
             from ddx_agent.secrets import key_of
 
             key = self.resolved_key = key_of(config, environ)
-        self.client = IntakeClient(client_settings(config))
+        self.client = IntakeClient(client_settings(config), retry_policy)
 
         # --- ways out -------------------------------------------------------------------------------------------------
         accounts = {signal: Account(signal) for signal in signals}

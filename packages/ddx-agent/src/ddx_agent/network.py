@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ddx_agent import version
 from ddx_agent.config import Config
 from ddx_core import log
-from ddx_core.intake import ClientSettings, ProxyRules, TlsPolicy
+from ddx_core.intake import ClientSettings, ProxyRules, RetryPolicy, TlsPolicy
 
 if TYPE_CHECKING:
     import ssl
+
+
+# A longer pause is kept by the queue it was asked of: a flush in the background that slept through it would hold that queue,
+# and a blocking one would wait for it in vain.
+retry_policy: Final = RetryPolicy(patience_s=1.0)
 
 
 def client_settings(config: Config) -> ClientSettings:

@@ -160,7 +160,9 @@ def _words(raw: Raw, separator: str, form: str) -> list[str]:
         inner = raw.strip()[1:-1]
         if re.search(r"[][{}]", inner):
             raise ValueError(f"expected {form}, not a list of lists or maps")
-        return [piece.strip().strip("'\"") for piece in re.split(separator, inner)]
+        return [
+            re.sub(r"""^(['"])(.*)\1$""", r"\2", piece.strip(), flags=re.DOTALL) for piece in re.split(separator, inner)
+        ]
     return _pieces(raw, separator, form)
 
 
