@@ -8,7 +8,8 @@ import trio
 import trio.testing
 
 from ddx_agent.modes.elapsed import Elapsed
-from ddx_agent.modes.flusher import Flusher, last_grace_s
+from ddx_agent.modes.flusher import Flusher
+from ddx_core.intake.endpoint_queue import last_grace_s
 from ddx_core.pipeline import FlushKind
 from ddx_core.stats import Account
 

@@ -335,7 +335,7 @@ class Aggregator:
             if self._is_full:
                 self._refuse("memory_limit", context, values)
                 return
-            if self._max_tag_sets is not None and not self._admit_tag_set(start_s, context.name):
+            if self._max_tag_sets is not None and not self._admit_tag_set(start_s, context.name, self._max_tag_sets):
                 self._refuse("tag_cardinality_limit", context, values)
                 return
             gathered = self._begin(start_s, context)
@@ -358,12 +358,11 @@ class Aggregator:
     def _is_full(self) -> bool:
         return self._bytes + self._told_bytes >= self._max_bytes
 
-    def _admit_tag_set(self, start_s: int, name: str) -> bool:
+    def _admit_tag_set(self, start_s: int, name: str, limit: int) -> bool:
         count = self._tag_sets.get((start_s, name), 0)
-        if self._max_tag_sets is None or count < self._max_tag_sets:
+        if count < limit:
             self._tag_sets[start_s, name] = count + 1
-            return True
-        return False
+        return count < limit
 
     def _forget_tag_set(self, start_s: int, name: str) -> None:
         left = self._tag_sets[start_s, name] - 1

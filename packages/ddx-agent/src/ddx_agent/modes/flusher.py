@@ -9,16 +9,13 @@ import trio
 
 from ddx_core import log
 from ddx_core.flush import flush_all
+from ddx_core.intake import last_grace
 from ddx_core.pipeline import FlushKind, Pipeline
 
 from .elapsed import Elapsed
 
 # A flush that nobody waits for ends when its attempts do; this bounds a defect.
 background_limit_s = 300.0
-# The last flush lets a background flush finish its attempts for so long, at most this part of its own time. What hangs then
-# gives way: it holds data that would be lost, while an attempt that is cut off is only in doubt.
-last_grace_s = 0.5
-last_grace_part = 0.25
 
 
 class Flusher:
@@ -39,7 +36,7 @@ class Flusher:
         self.last_ms = self._elapsed.ms()
         async with trio.open_nursery() as nursery:
             if kind is FlushKind.FINAL:
-                nursery.start_soon(self._end_background, min(last_grace_s, seconds * last_grace_part))
+                nursery.start_soon(self._end_background, last_grace(seconds))
             result = await flush_all(self._pipelines, kind, seconds=seconds)
             nursery.cancel_scope.cancel("flushed")
         self.counts[kind.value] += 1

@@ -3,7 +3,7 @@
 from .attempt import ClientSettings, load_httpx
 from .client import Carrier, IntakeClient, Outcome, Sent
 from .compress import Coding, Compressor, decompress
-from .endpoint_queue import EndpointQueue, Lane, Split, SpooledPayload
+from .endpoint_queue import EndpointQueue, Lane, Split, SpooledPayload, last_grace
 from .fanout import Fanout, open_fanout
 from .network import Proxy, ProxyRules, TlsPolicy, parse_no_proxy
 from .payload import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
@@ -34,6 +34,7 @@ __all__ = [
     "StaticKey",
     "TlsPolicy",
     "decompress",
+    "last_grace",
     "load_httpx",
     "open_fanout",
     "parse_no_proxy",

@@ -36,14 +36,17 @@ next one from finding it well again."""
 longest_pause_s: Final = 300.0
 """A server that asks to be left alone for longer is asked again after this time."""
 last_grace_s: Final = 0.5
-last_grace_part: Final = 0.25
-"""The last flush lets what an earlier one has in flight go on for so long, at most this part of its own time. Then it comes
-back: it would be lost, while an attempt that is cut off is only in doubt."""
 too_large: Final = 413
 
 Split = Callable[[Payload], Sequence[Payload]]
 """Makes smaller payloads of one, which hold all its items and no other; nothing when there is no way to. Pure: what it is
 given may come from the spool, so it must not count on having made it."""
+
+
+def last_grace(seconds: float) -> float:
+    """For how many of the `seconds` that a last flush has it lets earlier ones go on. What hangs then gives way: it holds data
+    that would be lost, while an attempt that is cut off is only in doubt."""
+    return min(last_grace_s, seconds * 0.25)
 
 
 class _Queued:
@@ -205,7 +208,7 @@ class EndpointQueue:
         in_flight = [sends for sends in self._in_flight if not sends.is_last]
         left_s = anyio.current_effective_deadline() - anyio.current_time()
         try:
-            with anyio.move_on_after(min(last_grace_s, left_s * last_grace_part)):
+            with anyio.move_on_after(last_grace(left_s)):
                 await self._see_the_end_of(in_flight)
         finally:
             for sends in in_flight:
