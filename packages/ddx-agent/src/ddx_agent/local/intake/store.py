@@ -90,8 +90,6 @@ class Store:
         self._last_request: int = self._one("SELECT COALESCE(MAX(id), 0) FROM requests")
         self._late: deque[tuple[Callable[[], object], int]] = deque()
         self._catching_up = threading.Lock()
-        self.late_bytes = 0
-        """Size of what was put off and is not done."""
 
     def _prepare(self, path: str) -> None:
         self._db.create_function("has_tag", 2, _has_tag, deterministic=True)
@@ -160,10 +158,15 @@ class Store:
     def is_behind(self) -> bool:
         return bool(self._late)
 
+    @property
+    def late_bytes(self) -> int:
+        """Size of what was put off and is not done."""
+        # Copied in one step: another thread may be at work on it.
+        return sum(size for _, size in list(self._late))
+
     def later(self, work: Callable[[], object], size: int) -> None:
         """Put off what ends in `add`; its order is kept."""
         self._late.append((work, size))
-        self.late_bytes += size
 
     def catch_up(self) -> None:
         """Do what was put off, in any thread. Every other method does so by itself."""
@@ -171,12 +174,11 @@ class Store:
             with self._catching_up:
                 if not self._late:
                     return
-                work, size = self._late[0]
+                work, _ = self._late[0]
                 try:
                     work()
                 finally:
                     self._late.popleft()
-                    self.late_bytes -= size
 
     def clear(self) -> None:
         """Forget everything that arrived. Ids of requests go on, so that nobody takes a new one for an old one."""
