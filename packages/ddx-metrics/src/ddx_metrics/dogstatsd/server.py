@@ -2,10 +2,11 @@
 
 Rules of this file:
 - Nothing is awaited between the socket and the aggregator.
-- Under load a receiver sleeps between drains, so that a wake-up is paid for by hundreds of datagrams and not by three.
-  It sleeps for as long as the kernel's buffer can safely stand in, and asks the kernel to be woken only when a look after
-  that found nothing. Flushes drain by themselves and never wait for any of it.
-- There is no queue between reading and parsing: the kernel's buffer is the queue.
+- While more and more comes, a receiver sleeps between drains, so that a wake-up is paid for by many datagrams and not by
+  three. It sleeps for as long as the kernel's buffer can safely stand in, and asks the kernel to be woken only when a look
+  after that found nothing. When that goes on, it is a load: a thread reads (bulk_reader.py) until it is over.
+- Flushes drain by themselves and never wait for any of it. Beside what the thread has read, which is bounded and some
+  milliseconds old, the kernel's buffer is the only queue.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import trio
 from ddx_core import log
 
 from ..settings import Reading, whole_datagrams
+from .bulk_reader import BulkReader
 from .framing import whole_lines
 
 _chunk_datagrams: Final = 32
@@ -33,6 +35,11 @@ _charge_bytes: Final = 1_280
 _least_charge_bytes: Final = 512
 _design_rate: Final = 100_000
 _longest_pause_s: Final = 0.02
+
+# A load is what goes on through so many looks, and it is over when so little comes in so many seconds.
+_lasting_looks: Final = 8
+_least_load: Final = 16
+_longest_wait_s: Final = 0.1
 
 TakeDatagrams = Callable[[list[bytes]], None]
 CountCut = Callable[[str, int], None]
@@ -68,6 +75,8 @@ class DatagramReceiver:
         self._fd = sock.fileno()
         self._take = take
         self._count_cut = count_cut
+        self._bulk: BulkReader | None = None
+        self._can_bulk = True
         os.set_blocking(self._fd, False)
         self._capacity, is_unix = _about(self._fd)
         # The payload of a UDP datagram is at most 65,507 bytes; those of Unix sockets may be larger than any buffer.
@@ -80,16 +89,62 @@ class DatagramReceiver:
         """Receive until cancelled."""
         while True:
             await trio.lowlevel.wait_readable(self._fd)
+            looks = 0
             while (drained := self._drain_some()[0]) is not _Drained.NOTHING:
+                looks += 1
                 if drained is _Drained.PART:
                     await trio.lowlevel.checkpoint()
-                elif self._pause_s:
+                elif not self._pause_s:
+                    break
+                elif looks < _lasting_looks or not self._can_bulk:
                     await trio.sleep(self._pause_s)
                 else:
-                    break
+                    await self._serve_load()
+                    looks = 0
+
+    async def _serve_load(self) -> None:
+        """Let a thread read, until little comes any more."""
+        token = trio.lowlevel.current_trio_token()
+        enough = trio.Event()
+        bulk = BulkReader(
+            self._fd,
+            max_bytes=self._reading.max_bytes + 1,
+            pause_s=self._pause_s,
+            tell_enough=lambda: token.run_sync_soon(enough.set),
+        )
+        try:
+            with bulk:
+                while not bulk.is_reading:
+                    if bulk.has_failed:
+                        self._can_bulk = False
+                        return
+                    self._drain_some()
+                    await trio.sleep(self._pause_s)
+                self._bulk = bulk
+                while True:
+                    with trio.move_on_after(_longest_wait_s):
+                        await enough.wait()
+                    had_enough, enough = enough.is_set(), trio.Event()
+                    if self._collect(bulk) < _least_load and not had_enough:
+                        return
+        finally:
+            self._bulk = None
+            self._hand_over(bulk.collect())
+
+    def _collect(self, bulk: BulkReader) -> int:
+        bulk.read()
+        datagrams = bulk.collect()
+        step = self._reading.round_datagrams
+        for first in range(0, len(datagrams), step):
+            self._hand_over(datagrams[first : first + step])
+            bulk.read()
+        return len(datagrams)
 
     def drain(self) -> None:
         """Take in what already lies in the socket, about as much as its buffer can hold: a flood cannot keep this going."""
+        if self._bulk is not None:
+            self._collect(self._bulk)
+            return
         left = self._capacity
         drained = _Drained.PART
         while drained is _Drained.PART and left > 0:
@@ -117,13 +172,16 @@ class DatagramReceiver:
         except ConnectionError as error:
             # An ICMP error for something sent earlier from this socket's address: the datagrams behind it are fine.
             log.debug("dogstatsd_read_failed", error=error)
+        self._hand_over(datagrams)
+        return drained, _round_bytes - left_bytes + _least_charge_bytes * max(1, len(datagrams))
+
+    def _hand_over(self, datagrams: list[bytes]) -> None:
         if datagrams:
             if self._may_cut:
                 self._cut_long(datagrams)
             if self._reading.needs_eol:
                 self._cut_unfinished(datagrams)
             self._take(datagrams)
-        return drained, _round_bytes - left_bytes + _least_charge_bytes * max(1, len(datagrams))
 
     def _cut_long(self, datagrams: list[bytes]) -> None:
         largest = self._reading.max_bytes

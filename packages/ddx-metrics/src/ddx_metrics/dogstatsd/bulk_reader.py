@@ -1,0 +1,106 @@
+"""BulkReader: a thread that empties a datagram socket many times a second, while the event loop does the rest.
+
+Waking the event loop a thousand times a second costs more than all that it then reads, and while it is busy nothing is
+read at all. A thread that naps costs a tenth of that. What it has read waits here until there is enough to be worth a turn
+of the loop; taking apart thousands of lines at a time costs less a line, too.
+
+Rules of this file:
+- The thread reads, and does nothing else. It is there while there is a load, and has ended when `with` ends.
+- It reads with the interpreter's lock held. Python's own reads let go of it for each datagram, and a busy event loop then
+  gives it back 5 ms later, for each.
+- What waits is bounded; beyond that the kernel's buffer fills, as it would without a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Self
+
+from ddx_core import log
+
+if TYPE_CHECKING:
+    from .recvmmsg import ManyDatagrams
+
+# Worth a turn of the event loop, which then takes some milliseconds.
+_enough_datagrams: Final = 4_096
+_enough_bytes: Final = 262_144
+_most_datagrams: Final = 4 * _enough_datagrams
+_most_bytes: Final = 16 * _enough_bytes
+
+
+class BulkReader:
+    """Reads the socket `fd`, which must not be closed before this has ended, every `pause_s` seconds.
+
+    `tell_enough` is called in the thread, once until the next `collect`, when much waits.
+    """
+
+    def __init__(self, fd: int, *, max_bytes: int, pause_s: float, tell_enough: Callable[[], object]) -> None:
+        self._fd = fd
+        self._max_bytes = max_bytes
+        self._pause_s = pause_s
+        self._tell_enough = tell_enough
+        self._lock = threading.Lock()
+        self._datagrams: list[bytes] = []
+        self._bytes = 0
+        self._told = False
+        self._many: ManyDatagrams | None = None
+        self._has_failed = False
+        # Held until the thread is to end: waiting for it is a nap that can be cut short.
+        self._end = threading.Lock()
+        self._end.acquire()
+        self._thread = threading.Thread(target=self._run, name="ddx-dogstatsd", daemon=True)
+
+    @property
+    def is_reading(self) -> bool:
+        """From some milliseconds after its start on. Until then whoever has the socket reads it."""
+        return self._many is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """This system cannot do it."""
+        return self._has_failed
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._end.release()
+        self._thread.join()
+
+    def read(self) -> None:
+        """Read what lies in the socket now; for who keeps the thread from it by being busy."""
+        with self._lock:
+            self._read()
+
+    def collect(self) -> list[bytes]:
+        """All that waits, in order of arrival."""
+        with self._lock:
+            datagrams, self._datagrams = self._datagrams, []
+            self._bytes = 0
+            self._told = False
+            return datagrams
+
+    def _run(self) -> None:
+        try:
+            from .recvmmsg import ManyDatagrams
+
+            many = ManyDatagrams(self._fd, max_bytes=self._max_bytes)
+        except (ImportError, OSError) as error:
+            log.debug("dogstatsd_reads_one_by_one", error=error)
+            self._has_failed = True
+            return
+        self._many = many
+        while not self._end.acquire(timeout=self._pause_s):
+            with self._lock:
+                self._read()
+                has_enough = len(self._datagrams) >= _enough_datagrams or self._bytes >= _enough_bytes
+                if has_enough and not self._told:
+                    self._told = True
+                    self._tell_enough()
+
+    def _read(self) -> None:
+        room = _most_datagrams - len(self._datagrams)
+        if self._many is not None and room > 0 and self._bytes < _most_bytes:
+            self._bytes += self._many.read(self._datagrams, room)

@@ -1,0 +1,314 @@
+"""Reading many datagrams at once, on real sockets and with a real thread."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ddx_metrics.dogstatsd.bulk_reader import BulkReader
+from ddx_metrics.dogstatsd.server import DatagramReceiver, bind_dogstatsd
+from ddx_metrics.settings import Reading
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="recvmmsg is Linux's")
+
+Send = Callable[[bytes], object]
+
+
+@contextmanager
+def a_pair() -> Generator[tuple[socket.socket, Send]]:
+    """A receiving socket, and what sends to it."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiving,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
+    ):
+        receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        receiving.bind(("127.0.0.1", 0))
+        sending.connect(receiving.getsockname())
+        yield receiving, sending.send
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+# --- the call ---
+
+
+@settings(max_examples=40)
+@given(
+    sizes=st.lists(st.integers(0, 200) | st.sampled_from([1_471, 1_535, 1_536, 1_537, 3_000]), max_size=150),
+    max_bytes=st.sampled_from([1, 100, 1_536, 2_000, 8_192, 65_536]),
+)
+def test_all_datagrams_are_read_in_order_up_to_the_bytes_asked_for(sizes: list[int], max_bytes: int) -> None:
+    from ddx_metrics.dogstatsd.recvmmsg import ManyDatagrams
+
+    with a_pair() as (receiving, send):
+        many = ManyDatagrams(receiving.fileno(), max_bytes=max_bytes)
+        sent = [bytes([65 + index % 26]) * size for index, size in enumerate(sizes)]
+        for datagram in sent:
+            send(datagram)
+        read: list[bytes] = []
+        assert many.read(read, 10_000) == sum(min(size, max_bytes) for size in sizes)
+        assert read == [datagram[:max_bytes] for datagram in sent]
+        assert many.read(read, 10_000) == 0
+
+
+def test_the_largest_datagrams_arrive_whole_and_apart() -> None:
+    from ddx_metrics.dogstatsd.recvmmsg import ManyDatagrams
+
+    with a_pair() as (receiving, send):
+        many = ManyDatagrams(receiving.fileno(), max_bytes=65_536)
+        sent = [b"a" * 65_507, b"b", b"c" * 65_507]
+        for datagram in sent:
+            send(datagram)
+        read: list[bytes] = []
+        many.read(read, 10)
+        assert read == sent
+
+
+def test_no_more_is_read_than_about_what_was_asked_for() -> None:
+    from ddx_metrics.dogstatsd.recvmmsg import ManyDatagrams
+
+    with a_pair() as (receiving, send):
+        many = ManyDatagrams(receiving.fileno(), max_bytes=100)
+        for _ in range(150):
+            send(b"m:1|c")
+        read: list[bytes] = []
+        assert many.read(read, 0) == 0
+        many.read(read, 1)
+        assert len(read) == 64
+        many.read(read, 10_000)
+        assert len(read) == 150
+
+
+def test_an_error_of_the_socket_costs_none_of_what_comes_after() -> None:
+    from ddx_metrics.dogstatsd.recvmmsg import ManyDatagrams
+
+    with a_pair() as (receiving, send), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        many = ManyDatagrams(receiving.fileno(), max_bytes=100)
+        address = nobody.getsockname()
+        nobody.close()
+        read: list[bytes] = []
+        # The answer to this is an ICMP error, which the next call of the connected socket gets to hear.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            sending.bind(("127.0.0.1", 0))
+            sending.connect(address)
+            sending.send(b"x")
+            assert ManyDatagrams(sending.fileno(), max_bytes=100).read(read, 10) == 0
+        assert many.read(read, 10) == 0
+        send(b"m:1|c")
+        assert many.read(read, 10) == 5
+        assert read == [b"m:1|c"]
+
+
+# --- the thread ---
+
+
+def test_the_thread_reads_by_itself_and_tells_once_that_there_is_enough() -> None:
+    told: list[str] = []
+    with a_pair() as (receiving, send):
+        bulk = BulkReader(
+            receiving.fileno(),
+            max_bytes=100,
+            pause_s=0.0005,
+            tell_enough=lambda: told.append(threading.current_thread().name),
+        )
+        with bulk:
+            wait_for(lambda: bulk.is_reading)
+            for _ in range(2):
+                told.clear()
+                expected = [b"%d" % number for number in range(5_000)]
+                for first in range(0, 5_000, 100):
+                    for datagram in expected[first : first + 100]:
+                        send(datagram)
+                    time.sleep(0.002)
+                wait_for(lambda: bool(told))
+                assert bulk.collect() == expected
+                assert told == ["ddx-dogstatsd"]
+            assert bulk.collect() == []
+    assert not any(thread.name == "ddx-dogstatsd" for thread in threading.enumerate())
+
+
+def test_bytes_are_enough_too_and_what_waits_is_bounded() -> None:
+    told = threading.Event()
+    with a_pair() as (receiving, send):
+        with BulkReader(receiving.fileno(), max_bytes=65_536, pause_s=0.0005, tell_enough=told.set) as bulk:
+            wait_for(lambda: bulk.is_reading)
+            sent = 0
+            while not told.is_set():
+                send(b"x" * 60_000)
+                sent += 1
+                time.sleep(0.002)
+            assert sent <= 10
+            for _ in range(150):
+                send(b"x" * 60_000)
+                time.sleep(0.002)
+            held = bulk.collect()
+        # 4 MiB, and what one reading may add to that.
+        assert 4 << 20 <= sum(map(len, held)) <= (4 << 20) + 8 * 60_000
+
+
+def test_where_it_cannot_be_done_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ddx_metrics.dogstatsd.recvmmsg", None)
+    with (
+        a_pair() as (receiving, _),
+        BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.001, tell_enough=lambda: None) as bulk,
+    ):
+        wait_for(lambda: bulk.has_failed)
+        assert not bulk.is_reading
+        assert bulk.collect() == []
+
+
+# --- the receiver under load ---
+
+
+class Load:
+    """Sends numbers at an even pace from a thread of its own, until told to stop; no more than the socket can surely hold."""
+
+    def __init__(self, receiving: trio.socket.SocketType, taken: list[bytes]) -> None:
+        self.sent = 0
+        self._taken = taken
+        self._stop = threading.Event()
+        self._address = receiving.getsockname()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            sending.connect(self._address)
+            while not self._stop.is_set():
+                if self.sent - len(self._taken) < 300:
+                    for _ in range(3):
+                        sending.send(b"%d" % self.sent)
+                        self.sent += 1
+                time.sleep(0.0003)
+
+    def stop(self) -> list[bytes]:
+        self._stop.set()
+        self._thread.join()
+        return [b"%d" % number for number in range(self.sent)]
+
+
+def reads_in_bulk() -> bool:
+    return any(thread.name == "ddx-dogstatsd" for thread in threading.enumerate())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - nobody tells of threads
+            await trio.sleep(0.002)
+
+
+async def test_under_load_a_thread_reads_and_ends_with_the_load() -> None:
+    with bind_dogstatsd("127.0.0.1", 0) as receiving:
+        taken: list[bytes] = []
+        rounds: list[int] = []
+
+        def take(datagrams: list[bytes]) -> None:
+            taken.extend(datagrams)
+            rounds.append(len(datagrams))
+
+        receiver = DatagramReceiver(receiving, take)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.serve)
+            load = Load(receiving, taken)
+            await until(reads_in_bulk)
+            await until(lambda: len(taken) > 1_000)
+            expected = load.stop()
+            await until(lambda: not reads_in_bulk())
+            assert taken == expected
+            assert max(rounds) > 50
+            # And all begins anew.
+            load = Load(receiving, taken)
+            await until(reads_in_bulk)
+            again = load.stop()
+            await until(lambda: len(taken) >= len(expected) + len(again))
+            assert taken == [*expected, *again]
+            nursery.cancel_scope.cancel()
+    assert not reads_in_bulk()
+
+
+async def test_a_drain_under_load_takes_all_that_was_sent_before() -> None:
+    with bind_dogstatsd("127.0.0.1", 0) as receiving:
+        taken: list[bytes] = []
+        receiver = DatagramReceiver(receiving, taken.extend)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.serve)
+            load = Load(receiving, taken)
+            await until(reads_in_bulk)
+            await trio.sleep(0.05)
+            for _ in range(20):
+                before = load.sent
+                receiver.drain()
+                assert len(taken) >= before
+                await trio.sleep(0.001)
+            expected = load.stop()
+            receiver.drain()
+            assert taken == expected
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_the_thread_has_read_is_not_lost_with_a_cancellation() -> None:
+    with bind_dogstatsd("127.0.0.1", 0) as receiving:
+        taken: list[bytes] = []
+        receiver = DatagramReceiver(receiving, taken.extend)
+        load = Load(receiving, taken)
+        for _ in range(5):
+            with trio.move_on_after(0.1):
+                await receiver.serve()
+            assert not reads_in_bulk()
+        expected = load.stop()
+        receiver.drain()
+        assert taken == expected
+
+
+async def test_under_load_too_only_whole_lines_are_taken() -> None:
+    with bind_dogstatsd("127.0.0.1", 0) as receiving:
+        taken: list[bytes] = []
+        cut: list[int] = []
+        receiver = DatagramReceiver(
+            receiving, taken.extend, reading=Reading(max_bytes=10), count_cut=lambda _, size: cut.append(size)
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.serve)
+            load = Load(receiving, taken)
+            await until(reads_in_bulk)
+            await trio.sleep(0.05)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+                sending.connect(receiving.getsockname())
+                sending.send(b"whole:1\nthis is cut")
+                sending.send(b"ten bytes.")
+            await until(lambda: b"ten bytes." in taken)
+            load.stop()
+            nursery.cancel_scope.cancel()
+    assert b"whole:1\n" in taken
+    assert cut == [2]
+
+
+async def test_without_such_a_thread_a_load_is_taken_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ddx_metrics.dogstatsd.recvmmsg", None)
+    with bind_dogstatsd("127.0.0.1", 0) as receiving:
+        taken: list[bytes] = []
+        receiver = DatagramReceiver(receiving, taken.extend)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.serve)
+            load = Load(receiving, taken)
+            await until(lambda: len(taken) > 1_000)
+            assert not reads_in_bulk()
+            expected = load.stop()
+            await until(lambda: len(taken) >= len(expected))
+            nursery.cancel_scope.cancel()
+    assert taken == expected
