@@ -38,6 +38,8 @@ from ddx_metrics.sketch import Sketch
 at_s: Final = 1_700_000_000
 packed: Final = 20
 rates: Final = (20_000, 50_000, 100_000)
+# Most a process may ask for where nobody changed net.core.rmem_max, on Lambda for one; the peer asks for nothing and has half.
+default_buffer: Final = "212992"
 base_tags: Final = TagSet((f"base{number}", f"value-of-base-tag-{number}") for number in range(15))
 
 
@@ -54,9 +56,10 @@ def tables(options: Options) -> list[Table]:
     messages = make_messages(20_000)
     in_twenties = [b"\n".join(messages[first : first + packed]) for first in range(0, len(messages), packed)]
     found: list[Table] = []
-    for title, datagrams, values, cpu_target in (
-        ("one a datagram", messages, 1, 1.5),
-        (f"{packed} a datagram", in_twenties, packed, 0.5),
+    for title, datagrams, values, cpu_target, settings in (
+        ("one a datagram", messages, 1, 1.5, {}),
+        (f"{packed} a datagram", in_twenties, packed, 0.5, {}),
+        ("one a datagram, a socket buffer of 208 KiB", messages, 1, None, {"DD_DOGSTATSD_SO_RCVBUF": default_buffer}),
     ):
         rows: list[Row] = []
         for rate in rates[:1] if options.quick else rates:
@@ -64,7 +67,7 @@ def tables(options: Options) -> list[Table]:
             theirs: list[Taken] = []
             # By turns: what the machine is like changes within seconds.
             for _ in range(times):
-                ours.append(measure(open_ddx("end"), datagrams, values, rate=rate, seconds=seconds))
+                ours.append(measure(open_ddx("end", **settings), datagrams, values, rate=rate, seconds=seconds))
                 if options.peer is not None:
                     theirs.append(measure(open_peer(options.peer), datagrams, values, rate=rate, seconds=seconds))
             rows += _rows(rate, median(ours), median(theirs) if theirs else None, cpu_target=cpu_target)
@@ -72,11 +75,17 @@ def tables(options: Options) -> list[Table]:
     return [*found, Table("DogStatsD, the steps by themselves (best of some runs)", _step_rows(options))]
 
 
-def _rows(rate: int, ours: Taken, theirs: Taken | None, *, cpu_target: float) -> list[Row]:
+def _rows(rate: int, ours: Taken, theirs: Taken | None, *, cpu_target: float | None) -> list[Row]:
     cpu, lost, peak = (theirs.cpu_us, theirs.lost_percent, theirs.peak_rss) if theirs else (None, None, None)
     return [
         Row(f"CPU at {rate:,}/s", "µs a value", ours.cpu_us, cpu, target=cpu_target),
-        Row(f"lost at {rate:,}/s (sent {ours.sent_per_s:,.0f}/s)", "%", ours.lost_percent, lost, target=0),
+        Row(
+            f"lost at {rate:,}/s (sent {ours.sent_per_s:,.0f}/s)",
+            "%",
+            ours.lost_percent,
+            lost,
+            target=None if cpu_target is None else 0,
+        ),
         Row(f"peak RSS at {rate:,}/s", "MiB", ours.peak_rss, peak),
         Row(f"the flush at the end, after {rate:,}/s", "ms CPU", ours.flush_ms),
     ]
