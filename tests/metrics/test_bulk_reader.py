@@ -172,6 +172,19 @@ def test_where_it_cannot_be_done_that_is_said(monkeypatch: pytest.MonkeyPatch) -
         assert bulk.collect() == []
 
 
+def test_a_thread_that_cannot_be_started_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with (
+        a_pair() as (receiving, _),
+        BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.001, tell_enough=lambda: None) as bulk,
+    ):
+        assert bulk.has_failed
+        assert bulk.collect() == []
+
+
 # --- the receiver under load ---
 
 

@@ -58,16 +58,21 @@ class BulkReader:
 
     @property
     def has_failed(self) -> bool:
-        """This system cannot do it."""
+        """This system cannot do it, or not now."""
         return self._has_failed
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # There are as many threads as there may be.
+            self._fail(error)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._end.release()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def read(self) -> None:
         """Read what lies in the socket now; for who keeps the thread from it by being busy."""
@@ -88,8 +93,7 @@ class BulkReader:
 
             many = ManyDatagrams(self._fd, max_bytes=self._max_bytes)
         except (ImportError, OSError) as error:
-            log.debug("dogstatsd_reads_one_by_one", error=error)
-            self._has_failed = True
+            self._fail(error)
             return
         self._many = many
         while not self._end.acquire(timeout=self._pause_s):
@@ -99,6 +103,10 @@ class BulkReader:
                 if has_enough and not self._told:
                     self._told = True
                     self._tell_enough()
+
+    def _fail(self, error: Exception) -> None:
+        log.debug("dogstatsd_reads_one_by_one", error=error)
+        self._has_failed = True
 
     def _read(self) -> None:
         room = _most_datagrams - len(self._datagrams)

@@ -92,15 +92,15 @@ class DatagramReceiver:
             looks = 0
             while (drained := self._drain_some()[0]) is not _Drained.NOTHING:
                 looks += 1
-                if drained is _Drained.PART:
-                    await trio.lowlevel.checkpoint()
-                elif not self._pause_s:
-                    break
-                elif looks < _lasting_looks or not self._can_bulk:
-                    await trio.sleep(self._pause_s)
-                else:
+                if self._pause_s and self._can_bulk and looks >= _lasting_looks:
                     await self._serve_load()
                     looks = 0
+                elif drained is _Drained.PART:
+                    await trio.lowlevel.checkpoint()
+                elif self._pause_s:
+                    await trio.sleep(self._pause_s)
+                else:
+                    break
 
     async def _serve_load(self) -> None:
         """Let a thread read, until little comes any more."""
@@ -112,6 +112,7 @@ class DatagramReceiver:
             pause_s=self._pause_s,
             tell_enough=lambda: token.run_sync_soon(enough.set),
         )
+        self._bulk = bulk
         try:
             with bulk:
                 while not bulk.is_reading:
@@ -120,7 +121,6 @@ class DatagramReceiver:
                         return
                     self._drain_some()
                     await trio.sleep(self._pause_s)
-                self._bulk = bulk
                 while True:
                     with trio.move_on_after(_longest_wait_s):
                         await enough.wait()
@@ -142,14 +142,16 @@ class DatagramReceiver:
 
     def drain(self) -> None:
         """Take in what already lies in the socket, about as much as its buffer can hold: a flood cannot keep this going."""
-        if self._bulk is not None:
-            self._collect(self._bulk)
-            return
-        left = self._capacity
-        drained = _Drained.PART
-        while drained is _Drained.PART and left > 0:
-            drained, charge = self._drain_some()
-            left -= charge
+        bulk = self._bulk
+        if bulk is None or not bulk.is_reading:
+            left = self._capacity
+            drained = _Drained.PART
+            while drained is _Drained.PART and left > 0:
+                drained, charge = self._drain_some()
+                left -= charge
+        if bulk is not None:
+            # It may have begun just now.
+            self._collect(bulk)
 
     def _drain_some(self) -> tuple[_Drained, int]:
         """Read until the socket is empty or the round is full; and what of its buffer that has freed at least, in bytes."""
