@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -21,6 +24,7 @@ from ddx_metrics.settings import Reading
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="recvmmsg is Linux's")
 
 Send = Callable[[bytes], object]
+plenty = 1 << 30
 
 
 @contextmanager
@@ -36,6 +40,11 @@ def a_pair() -> Generator[tuple[socket.socket, Send]]:
         yield receiving, sending.send
 
 
+def is_empty(receiving: socket.socket) -> bool:
+    """No datagram lies in it, but for empty ones."""
+    return struct.unpack("i", fcntl.ioctl(receiving, termios.FIONREAD, bytes(4))) == (0,)
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not condition():
@@ -48,7 +57,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @settings(max_examples=40)
 @given(
-    sizes=st.lists(st.integers(0, 200) | st.sampled_from([1_471, 1_535, 1_536, 1_537, 3_000]), max_size=150),
+    sizes=st.lists(st.integers(0, 200) | st.sampled_from([1_471, 1_535, 1_536, 1_537, 3_000]), max_size=70),
     max_bytes=st.sampled_from([1, 100, 1_536, 2_000, 8_192, 65_536]),
 )
 def test_all_datagrams_are_read_in_order_up_to_the_bytes_asked_for(sizes: list[int], max_bytes: int) -> None:
@@ -60,9 +69,9 @@ def test_all_datagrams_are_read_in_order_up_to_the_bytes_asked_for(sizes: list[i
         for datagram in sent:
             send(datagram)
         read: list[bytes] = []
-        assert many.read(read, 10_000) == sum(min(size, max_bytes) for size in sizes)
+        assert many.read(read, 10_000, plenty) == sum(min(size, max_bytes) for size in sizes)
         assert read == [datagram[:max_bytes] for datagram in sent]
-        assert many.read(read, 10_000) == 0
+        assert many.read(read, 10_000, plenty) == 0
 
 
 def test_the_largest_datagrams_arrive_whole_and_apart() -> None:
@@ -74,7 +83,7 @@ def test_the_largest_datagrams_arrive_whole_and_apart() -> None:
         for datagram in sent:
             send(datagram)
         read: list[bytes] = []
-        many.read(read, 10)
+        many.read(read, 10, plenty)
         assert read == sent
 
 
@@ -86,11 +95,39 @@ def test_no_more_is_read_than_about_what_was_asked_for() -> None:
         for _ in range(150):
             send(b"m:1|c")
         read: list[bytes] = []
-        assert many.read(read, 0) == 0
-        many.read(read, 1)
+        assert many.read(read, 0, plenty) == 0
+        many.read(read, 1, plenty)
         assert len(read) == 64
-        many.read(read, 10_000)
+        many.read(read, 10_000, plenty)
         assert len(read) == 150
+
+
+def test_no_more_bytes_are_read_than_about_what_was_asked_for() -> None:
+    from ddx_metrics.dogstatsd.recvmmsg import ManyDatagrams
+
+    with a_pair() as (receiving, send):
+        many = ManyDatagrams(receiving.fileno(), max_bytes=100)
+        for _ in range(150):
+            send(b"x" * 100)
+        read: list[bytes] = []
+        assert many.read(read, 10_000, 0) == many.read(read, 10_000, -1) == 0
+        assert many.read(read, 10_000, 1) == 6_400
+        assert many.read(read, 10_000, 6_401) == 8_600
+
+
+def test_a_call_that_a_sandbox_refuses_is_said_before_a_load_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ddx_metrics.dogstatsd import recvmmsg
+
+    def refuse(*_: object) -> int:
+        return -1
+
+    monkeypatch.setattr(recvmmsg, "_recvmmsg", refuse)
+    with (
+        a_pair() as (receiving, _),
+        BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.001, tell_enough=lambda: None) as bulk,
+    ):
+        wait_for(lambda: bulk.has_failed)
+        assert not bulk.begin()
 
 
 def test_an_error_of_the_socket_costs_none_of_what_comes_after() -> None:
@@ -99,18 +136,19 @@ def test_an_error_of_the_socket_costs_none_of_what_comes_after() -> None:
     with a_pair() as (receiving, send), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
         many = ManyDatagrams(receiving.fileno(), max_bytes=100)
+        read: list[bytes] = []
         address = nobody.getsockname()
         nobody.close()
-        read: list[bytes] = []
         # The answer to this is an ICMP error, which the next call of the connected socket gets to hear.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
             sending.bind(("127.0.0.1", 0))
             sending.connect(address)
+            refused = ManyDatagrams(sending.fileno(), max_bytes=100)
             sending.send(b"x")
-            assert ManyDatagrams(sending.fileno(), max_bytes=100).read(read, 10) == 0
-        assert many.read(read, 10) == 0
+            assert refused.read(read, 10, plenty) == 0
+        assert many.read(read, 10, plenty) == 0
         send(b"m:1|c")
-        assert many.read(read, 10) == 5
+        assert many.read(read, 10, plenty) == 5
         assert read == [b"m:1|c"]
 
 
@@ -127,15 +165,14 @@ def test_the_thread_reads_by_itself_and_tells_once_that_there_is_enough() -> Non
             tell_enough=lambda: told.append(threading.current_thread().name),
         )
         with bulk:
-            wait_for(lambda: bulk.is_reading)
+            wait_for(bulk.begin)
             for _ in range(2):
                 told.clear()
                 expected = [b"%d" % number for number in range(5_000)]
                 for first in range(0, 5_000, 100):
                     for datagram in expected[first : first + 100]:
                         send(datagram)
-                    time.sleep(0.002)
-                wait_for(lambda: bool(told))
+                    wait_for(lambda: is_empty(receiving))
                 assert bulk.collect() == expected
                 assert told == ["ddx-dogstatsd"]
             assert bulk.collect() == []
@@ -144,21 +181,37 @@ def test_the_thread_reads_by_itself_and_tells_once_that_there_is_enough() -> Non
 
 def test_bytes_are_enough_too_and_what_waits_is_bounded() -> None:
     told = threading.Event()
-    with a_pair() as (receiving, send):
-        with BulkReader(receiving.fileno(), max_bytes=65_536, pause_s=0.0005, tell_enough=told.set) as bulk:
-            wait_for(lambda: bulk.is_reading)
-            sent = 0
-            while not told.is_set():
-                send(b"x" * 60_000)
-                sent += 1
-                time.sleep(0.002)
-            assert sent <= 10
-            for _ in range(150):
-                send(b"x" * 60_000)
-                time.sleep(0.002)
-            held = bulk.collect()
-        # 4 MiB, and what one reading may add to that.
-        assert 4 << 20 <= sum(map(len, held)) <= (4 << 20) + 8 * 60_000
+    with (
+        a_pair() as (receiving, send),
+        BulkReader(receiving.fileno(), max_bytes=65_536, pause_s=0.0005, tell_enough=told.set) as bulk,
+    ):
+        wait_for(bulk.begin)
+        most = (4 << 20) // 60_000 + 1
+        for sent in range(most):
+            assert told.is_set() or sent < 7
+            send(b"x" * 60_000)
+            wait_for(lambda: is_empty(receiving))
+        # There is no room for this.
+        send(b"y" * 60_000)
+        bulk.read()
+        assert bulk.collect() == [b"x" * 60_000] * most
+        wait_for(lambda: is_empty(receiving))
+        assert bulk.collect() == [b"y" * 60_000]
+
+
+def test_the_thread_leaves_the_socket_alone_until_it_is_told_to_begin() -> None:
+    with (
+        a_pair() as (receiving, send),
+        BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.0001, tell_enough=lambda: None) as bulk,
+    ):
+        send(b"m:1|c")
+        time.sleep(0.05)
+        bulk.read()
+        assert bulk.collect() == []
+        assert not is_empty(receiving)
+        wait_for(bulk.begin)
+        wait_for(lambda: is_empty(receiving))
+        assert bulk.collect() == [b"m:1|c"]
 
 
 def test_where_it_cannot_be_done_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +221,7 @@ def test_where_it_cannot_be_done_that_is_said(monkeypatch: pytest.MonkeyPatch) -
         BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.001, tell_enough=lambda: None) as bulk,
     ):
         wait_for(lambda: bulk.has_failed)
-        assert not bulk.is_reading
+        assert not bulk.begin()
         assert bulk.collect() == []
 
 
@@ -194,6 +247,7 @@ class Load:
     def __init__(self, receiving: trio.socket.SocketType, taken: list[bytes]) -> None:
         self.sent = 0
         self._taken = taken
+        self._taken_before = len(taken)
         self._stop = threading.Event()
         self._address = receiving.getsockname()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -203,7 +257,7 @@ class Load:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
             sending.connect(self._address)
             while not self._stop.is_set():
-                if self.sent - len(self._taken) < 300:
+                if self._taken_before + self.sent - len(self._taken) < 300:
                     for _ in range(3):
                         sending.send(b"%d" % self.sent)
                         self.sent += 1
@@ -272,6 +326,75 @@ async def test_a_drain_under_load_takes_all_that_was_sent_before() -> None:
             receiver.drain()
             assert taken == expected
             nursery.cancel_scope.cancel()
+
+
+async def test_a_drain_takes_what_the_thread_had_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BulkReader, "most_bytes", 2_000)
+    with bind_dogstatsd("127.0.0.1", 0) as receiving:
+        taken: list[bytes] = []
+        receiver = DatagramReceiver(receiving, taken.extend)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.serve)
+            load = Load(receiving, taken)
+            await until(reads_in_bulk)
+            await trio.sleep(0.05)
+            expected = load.stop()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+                sending.connect(receiving.getsockname())
+                for number in range(100, 300):
+                    sending.send(b"%d" % number * 40)
+                    expected.append(b"%d" % number * 40)
+            receiver.drain()
+            assert taken == expected
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_is_read_while_the_thread_begins_stays_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ddx_metrics.dogstatsd.recvmmsg import ManyDatagrams
+
+    may_begin = threading.Event()
+
+    class Late(ManyDatagrams):
+        def __init__(self, fd: int, *, max_bytes: int) -> None:
+            super().__init__(fd, max_bytes=max_bytes)
+            may_begin.wait()
+
+    monkeypatch.setattr("ddx_metrics.dogstatsd.recvmmsg.ManyDatagrams", Late)
+    with (
+        bind_dogstatsd("127.0.0.1", 0) as receiving,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
+    ):
+        sending.connect(receiving.getsockname())
+        sent: list[bytes] = []
+        taken: list[bytes] = []
+
+        def send(count: int) -> None:
+            for _ in range(count):
+                sent.append(b"%d" % len(sent))
+                sending.send(sent[-1])
+
+        def take(datagrams: list[bytes]) -> None:
+            taken.extend(datagrams)
+            if is_draining and not may_begin.is_set():
+                may_begin.set()
+                # Time for the thread to read what follows the first round; what follows that must not get ahead of it.
+                time.sleep(0.05)
+                send(10)
+
+        is_draining = False
+        receiver = DatagramReceiver(receiving, take, reading=Reading(round_datagrams=100))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.serve)
+            with trio.fail_after(10):
+                while not reads_in_bulk():
+                    send(1)
+                    await trio.sleep(0.001)
+            send(200)
+            is_draining = True
+            receiver.drain()
+            await until(lambda: len(taken) == len(sent))
+            nursery.cancel_scope.cancel()
+    assert taken == sent
 
 
 async def test_what_the_thread_has_read_is_not_lost_with_a_cancellation() -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from ddx_core import log
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _enough_datagrams: Final = 4_096
 _enough_bytes: Final = 262_144
 _most_datagrams: Final = 4 * _enough_datagrams
-_most_bytes: Final = 16 * _enough_bytes
 
 
 class BulkReader:
@@ -34,6 +33,9 @@ class BulkReader:
 
     `tell_enough` is called in the thread, once until the next `collect`, when much waits.
     """
+
+    most_bytes: ClassVar = 16 * _enough_bytes
+    """When so much waits, no more is read."""
 
     def __init__(self, fd: int, *, max_bytes: int, pause_s: float, tell_enough: Callable[[], object]) -> None:
         self._fd = fd
@@ -44,6 +46,7 @@ class BulkReader:
         self._datagrams: list[bytes] = []
         self._bytes = 0
         self._told = False
+        self._ready: ManyDatagrams | None = None
         self._many: ManyDatagrams | None = None
         self._has_failed = False
         # Held until the thread is to end: waiting for it is a nap that can be cut short.
@@ -53,13 +56,20 @@ class BulkReader:
 
     @property
     def is_reading(self) -> bool:
-        """From some milliseconds after its start on. Until then whoever has the socket reads it."""
         return self._many is not None
 
     @property
     def has_failed(self) -> bool:
         """This system cannot do it, or not now."""
         return self._has_failed
+
+    def begin(self) -> bool:
+        """Leave the socket to the thread, if it is ready to read: some milliseconds after its start. True: it reads from here on.
+
+        Until then whoever has the socket reads it, and nobody else: what two read at a time would be out of order.
+        """
+        self._many = self._ready
+        return self.is_reading
 
     def __enter__(self) -> Self:
         try:
@@ -92,10 +102,10 @@ class BulkReader:
             from .recvmmsg import ManyDatagrams
 
             many = ManyDatagrams(self._fd, max_bytes=self._max_bytes)
-        except (ImportError, OSError) as error:
+        except (ImportError, OSError, MemoryError) as error:
             self._fail(error)
             return
-        self._many = many
+        self._ready = many
         while not self._end.acquire(timeout=self._pause_s):
             with self._lock:
                 self._read()
@@ -109,6 +119,6 @@ class BulkReader:
         self._has_failed = True
 
     def _read(self) -> None:
-        room = _most_datagrams - len(self._datagrams)
-        if self._many is not None and room > 0 and self._bytes < _most_bytes:
-            self._bytes += self._many.read(self._datagrams, room)
+        if self._many is not None:
+            room = _most_datagrams - len(self._datagrams)
+            self._bytes += self._many.read(self._datagrams, room, self.most_bytes - self._bytes)

@@ -51,7 +51,10 @@ class _Message(ctypes.Structure):
 
 
 class ManyDatagrams:
-    """Reads what lies in a datagram socket, of each datagram the first `max_bytes`. Not for two threads at a time."""
+    """Reads what lies in a datagram socket, of each datagram the first `max_bytes`. Not for two threads at a time.
+
+    Making one raises OSError where it could read nothing.
+    """
 
     def __init__(self, fd: int, *, max_bytes: int) -> None:
         self._fd = fd
@@ -72,16 +75,21 @@ class ManyDatagrams:
         word = words.itemsize
         self._received = words[_Message.received.offset // word :: ctypes.sizeof(_Message) // word]
         self._address = ctypes.addressof(self._messages)
+        if _recvmmsg(fd, self._address, 0, _dont_wait, None) < 0:
+            # Sandboxes may refuse what the C library has, and reading would find every socket empty.
+            raise OSError("recvmmsg is refused here")
 
-    def read(self, datagrams: list[bytes], most: int) -> int:
-        """Append what is there, about `most` datagrams of it at most; returns how many bytes.
+    def read(self, datagrams: list[bytes], most: int, most_bytes: int) -> int:
+        """Append what is there, until about `most` datagrams or `most_bytes` of it; returns how many bytes.
+
+        It goes over either by less than what one call of the kernel reads: a sender can be as fast as this is.
 
         An error of the socket ends the reading like an empty socket does.
         """
         slots, step = self._slots, self._slot_bytes
         size = 0
         left = most
-        while left > 0:
+        while left > 0 and size < most_bytes:
             count = _recvmmsg(self._fd, self._address, _at_once, _dont_wait, None)
             if count <= 0:
                 break

@@ -16,6 +16,7 @@ import socket
 from collections.abc import Callable
 from enum import Enum
 from itertools import repeat
+from math import ceil
 from typing import Final, Protocol
 
 import trio
@@ -115,7 +116,7 @@ class DatagramReceiver:
         self._bulk = bulk
         try:
             with bulk:
-                while not bulk.is_reading:
+                while not bulk.begin():
                     if bulk.has_failed:
                         self._can_bulk = False
                         return
@@ -143,15 +144,17 @@ class DatagramReceiver:
     def drain(self) -> None:
         """Take in what already lies in the socket, about as much as its buffer can hold: a flood cannot keep this going."""
         bulk = self._bulk
-        if bulk is None or not bulk.is_reading:
-            left = self._capacity
-            drained = _Drained.PART
-            while drained is _Drained.PART and left > 0:
-                drained, charge = self._drain_some()
-                left -= charge
-        if bulk is not None:
-            # It may have begun just now.
-            self._collect(bulk)
+        if bulk is not None and bulk.is_reading:
+            # What waits with the thread may have left no room for what lies in the socket.
+            for _ in range(1 + ceil(self._capacity / bulk.most_bytes)):
+                if not self._collect(bulk):
+                    break
+            return
+        left = self._capacity
+        drained = _Drained.PART
+        while drained is _Drained.PART and left > 0:
+            drained, charge = self._drain_some()
+            left -= charge
 
     def _drain_some(self) -> tuple[_Drained, int]:
         """Read until the socket is empty or the round is full; and what of its buffer that has freed at least, in bytes."""
