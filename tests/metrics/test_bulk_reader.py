@@ -40,9 +40,9 @@ def a_pair() -> Generator[tuple[socket.socket, Send]]:
         yield receiving, sending.send
 
 
-def is_empty(receiving: socket.socket) -> bool:
+def is_empty(receiving: socket.socket | trio.socket.SocketType) -> bool:
     """No datagram lies in it, but for empty ones."""
-    return struct.unpack("i", fcntl.ioctl(receiving, termios.FIONREAD, bytes(4))) == (0,)
+    return struct.unpack("i", fcntl.ioctl(receiving.fileno(), termios.FIONREAD, bytes(4))) == (0,)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -173,9 +173,9 @@ def test_the_thread_reads_by_itself_and_tells_once_that_there_is_enough() -> Non
                     for datagram in expected[first : first + 100]:
                         send(datagram)
                     wait_for(lambda: is_empty(receiving))
-                assert bulk.collect() == expected
+                assert bulk.collect() == (expected, sum(map(len, expected)))
                 assert told == ["ddx-dogstatsd"]
-            assert bulk.collect() == []
+            assert bulk.collect() == ([], 0)
     assert not any(thread.name == "ddx-dogstatsd" for thread in threading.enumerate())
 
 
@@ -194,9 +194,9 @@ def test_bytes_are_enough_too_and_what_waits_is_bounded() -> None:
         # There is no room for this.
         send(b"y" * 60_000)
         bulk.read()
-        assert bulk.collect() == [b"x" * 60_000] * most
+        assert bulk.collect() == ([b"x" * 60_000] * most, most * 60_000)
         wait_for(lambda: is_empty(receiving))
-        assert bulk.collect() == [b"y" * 60_000]
+        assert bulk.collect() == ([b"y" * 60_000], 60_000)
 
 
 def test_the_thread_leaves_the_socket_alone_until_it_is_told_to_begin() -> None:
@@ -207,11 +207,11 @@ def test_the_thread_leaves_the_socket_alone_until_it_is_told_to_begin() -> None:
         send(b"m:1|c")
         time.sleep(0.05)
         bulk.read()
-        assert bulk.collect() == []
+        assert bulk.collect() == ([], 0)
         assert not is_empty(receiving)
         wait_for(bulk.begin)
         wait_for(lambda: is_empty(receiving))
-        assert bulk.collect() == [b"m:1|c"]
+        assert bulk.collect() == ([b"m:1|c"], 5)
 
 
 def test_where_it_cannot_be_done_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +222,7 @@ def test_where_it_cannot_be_done_that_is_said(monkeypatch: pytest.MonkeyPatch) -
     ):
         wait_for(lambda: bulk.has_failed)
         assert not bulk.begin()
-        assert bulk.collect() == []
+        assert bulk.collect() == ([], 0)
 
 
 def test_a_thread_that_cannot_be_started_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,7 @@ def test_a_thread_that_cannot_be_started_is_no_error(monkeypatch: pytest.MonkeyP
         BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.001, tell_enough=lambda: None) as bulk,
     ):
         assert bulk.has_failed
-        assert bulk.collect() == []
+        assert bulk.collect() == ([], 0)
 
 
 # --- the receiver under load ---
@@ -347,6 +347,48 @@ async def test_a_drain_takes_what_the_thread_had_no_room_for(monkeypatch: pytest
             receiver.drain()
             assert taken == expected
             nursery.cancel_scope.cancel()
+
+
+async def test_long_datagrams_are_taken_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = BulkReader.begin
+    begun = trio.Event()
+
+    def begin_and_tell(bulk: BulkReader) -> bool:
+        has_begun = begin(bulk)
+        if has_begun:
+            begun.set()
+        return has_begun
+
+    monkeypatch.setattr(BulkReader, "begin", begin_and_tell)
+    with (
+        bind_dogstatsd("127.0.0.1", 0) as receiving,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
+    ):
+        sending.connect(receiving.getsockname())
+        taken: list[bytes] = []
+        most = 0
+
+        def take(datagrams: list[bytes]) -> None:
+            nonlocal most
+            taken.extend(datagrams)
+            most = max(most, sum(map(len, datagrams)))
+
+        receiver = DatagramReceiver(receiving, take)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.serve)
+            load = Load(receiving, taken)
+            await until(begun.is_set)
+            expected = load.stop()
+            receiver.drain()
+            # The event loop stands still meanwhile.
+            for number in range(30):
+                expected.append(b"%d" % (10 + number) * 30_000)
+                sending.send(expected[-1])
+                wait_for(lambda: is_empty(receiving))
+            receiver.drain()
+            nursery.cancel_scope.cancel()
+    assert taken == expected
+    assert most < 400_000
 
 
 async def test_what_is_read_while_the_thread_begins_stays_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

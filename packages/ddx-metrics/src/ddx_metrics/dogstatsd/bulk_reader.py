@@ -89,13 +89,13 @@ class BulkReader:
         with self._lock:
             self._read()
 
-    def collect(self) -> list[bytes]:
-        """All that waits, in order of arrival."""
+    def collect(self) -> tuple[list[bytes], int]:
+        """All that waits, in order of arrival, and how many bytes that is."""
         with self._lock:
             datagrams, self._datagrams = self._datagrams, []
-            self._bytes = 0
+            size, self._bytes = self._bytes, 0
             self._told = False
-            return datagrams
+            return datagrams, size
 
     def _run(self) -> None:
         try:

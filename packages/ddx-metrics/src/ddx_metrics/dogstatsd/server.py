@@ -29,6 +29,7 @@ from .framing import whole_lines
 
 _chunk_datagrams: Final = 32
 _round_bytes: Final = 131_072
+_most_bytes_at_once: Final = 2 * _round_bytes
 _largest_rcvbuf: Final = 1 << 30
 
 # What the kernel charges for one small datagram (832 to 1,280 bytes), at least, and the rate for which the pauses are made.
@@ -130,12 +131,13 @@ class DatagramReceiver:
                         return
         finally:
             self._bulk = None
-            self._hand_over(bulk.collect())
+            self._hand_over(bulk.collect()[0])
 
     def _collect(self, bulk: BulkReader) -> int:
         bulk.read()
-        datagrams = bulk.collect()
-        step = self._reading.round_datagrams
+        datagrams, size = bulk.collect()
+        # Lines take several times the memory of the long datagrams that they came in.
+        step = min(self._reading.round_datagrams, 1 + _most_bytes_at_once * len(datagrams) // max(1, size))
         for first in range(0, len(datagrams), step):
             self._hand_over(datagrams[first : first + step])
             bulk.read()
