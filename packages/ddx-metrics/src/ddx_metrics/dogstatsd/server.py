@@ -37,6 +37,8 @@ _charge_bytes: Final = 1_280
 _least_charge_bytes: Final = 512
 _design_rate: Final = 100_000
 _longest_pause_s: Final = 0.02
+# Who asks for a buffer of a few datagrams loses some, but does not get a processor kept busy for that.
+_shortest_pause_s: Final = 0.0002
 
 # A load is what goes on through so many looks, and it is over when so little comes in so many seconds.
 _lasting_looks: Final = 8
@@ -85,7 +87,8 @@ class DatagramReceiver:
         self._may_cut = is_unix or self._reading.max_bytes < whole_datagrams
         # At the rate designed for, a quarter of the buffer fills in this time. A Unix socket holds as few as ten datagrams,
         # however short (net.unix.max_dgram_qlen), and its senders wait or lose what does not fit.
-        self._pause_s = 0.0 if is_unix else min(_longest_pause_s, self._capacity / _charge_bytes / _design_rate / 4)
+        quarter_s = self._capacity / _charge_bytes / _design_rate / 4
+        self._pause_s = 0.0 if is_unix else min(max(quarter_s, _shortest_pause_s), _longest_pause_s)
 
     async def serve(self) -> None:
         """Receive until cancelled."""
