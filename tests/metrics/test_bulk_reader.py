@@ -17,7 +17,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddx_metrics.dogstatsd.bulk_reader import BulkReader
+from ddx_metrics.dogstatsd.bulk_reader import BulkReader, next_pause
 from ddx_metrics.dogstatsd.server import DatagramReceiver, bind_dogstatsd
 from ddx_metrics.settings import Reading
 
@@ -124,7 +124,9 @@ def test_a_call_that_a_sandbox_refuses_is_said_before_a_load_is_left_to_it(monke
     monkeypatch.setattr(recvmmsg, "_recvmmsg", refuse)
     with (
         a_pair() as (receiving, _),
-        BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.001, tell_enough=lambda: None) as bulk,
+        BulkReader(
+            receiving.fileno(), max_bytes=100, capacity=1 << 22, pause_s=0.001, tell_enough=lambda: None
+        ) as bulk,
     ):
         wait_for(lambda: bulk.has_failed)
         assert not bulk.begin()
@@ -155,12 +157,29 @@ def test_an_error_of_the_socket_costs_none_of_what_comes_after() -> None:
 # --- the thread ---
 
 
+@pytest.mark.parametrize(
+    ("pause_s", "quarters", "expected_s"),
+    [(0.001, 1.0, 0.001), (0.002, 1.0, 0.002), (0.001, 0.5, 0.002), (0.002, 1.6, 0.00125), (0.001, 0.0, 0.0025),
+     (0.002, 4.0, 0.001), (0.0025, 0.1, 0.0025)],
+)  # fmt: skip
+def test_naps_are_as_long_as_a_quarter_of_the_buffer_takes_within_limits(
+    pause_s: float, quarters: float, expected_s: float
+) -> None:
+    assert next_pause(pause_s, quarters, shortest_s=0.001) == pytest.approx(expected_s)
+
+
+def test_no_nap_is_longer_than_it_may_be_whatever_the_buffer() -> None:
+    assert next_pause(0.02, 0.0, shortest_s=0.03) == 0.05
+    assert next_pause(0.1, 0.0, shortest_s=0.1) == 0.1
+
+
 def test_the_thread_reads_by_itself_and_tells_once_that_there_is_enough() -> None:
     told: list[str] = []
     with a_pair() as (receiving, send):
         bulk = BulkReader(
             receiving.fileno(),
             max_bytes=100,
+            capacity=1 << 22,
             pause_s=0.0005,
             tell_enough=lambda: told.append(threading.current_thread().name),
         )
@@ -183,7 +202,9 @@ def test_bytes_are_enough_too_and_what_waits_is_bounded() -> None:
     told = threading.Event()
     with (
         a_pair() as (receiving, send),
-        BulkReader(receiving.fileno(), max_bytes=65_536, pause_s=0.0005, tell_enough=told.set) as bulk,
+        BulkReader(
+            receiving.fileno(), max_bytes=65_536, capacity=1 << 22, pause_s=0.0005, tell_enough=told.set
+        ) as bulk,
     ):
         wait_for(bulk.begin)
         most = (4 << 20) // 60_000 + 1
@@ -202,7 +223,9 @@ def test_bytes_are_enough_too_and_what_waits_is_bounded() -> None:
 def test_the_thread_leaves_the_socket_alone_until_it_is_told_to_begin() -> None:
     with (
         a_pair() as (receiving, send),
-        BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.0001, tell_enough=lambda: None) as bulk,
+        BulkReader(
+            receiving.fileno(), max_bytes=100, capacity=1 << 22, pause_s=0.0001, tell_enough=lambda: None
+        ) as bulk,
     ):
         send(b"m:1|c")
         time.sleep(0.05)
@@ -218,7 +241,9 @@ def test_where_it_cannot_be_done_that_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "ddx_metrics.dogstatsd.recvmmsg", None)
     with (
         a_pair() as (receiving, _),
-        BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.001, tell_enough=lambda: None) as bulk,
+        BulkReader(
+            receiving.fileno(), max_bytes=100, capacity=1 << 22, pause_s=0.001, tell_enough=lambda: None
+        ) as bulk,
     ):
         wait_for(lambda: bulk.has_failed)
         assert not bulk.begin()
@@ -232,7 +257,9 @@ def test_a_thread_that_cannot_be_started_is_no_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(threading.Thread, "start", no_more)
     with (
         a_pair() as (receiving, _),
-        BulkReader(receiving.fileno(), max_bytes=100, pause_s=0.001, tell_enough=lambda: None) as bulk,
+        BulkReader(
+            receiving.fileno(), max_bytes=100, capacity=1 << 22, pause_s=0.001, tell_enough=lambda: None
+        ) as bulk,
     ):
         assert bulk.has_failed
         assert bulk.collect() == ([], 0)

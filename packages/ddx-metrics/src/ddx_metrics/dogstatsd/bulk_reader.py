@@ -27,20 +27,31 @@ _enough_datagrams: Final = 4_096
 _enough_bytes: Final = 262_144
 _most_datagrams: Final = 4 * _enough_datagrams
 
+# What the kernel charges a socket's buffer for a datagram, at least, and for its bytes: it rounds up to powers of two.
+_charge_each: Final = 1_280
+_charge_a_byte: Final = 2
+_longest_pause_s: Final = 0.05
+
 
 class BulkReader:
-    """Reads the socket `fd`, which must not be closed before this has ended, every `pause_s` seconds.
+    """Reads the socket `fd`, which must not be closed before this has ended.
 
+    `capacity` is the size of its buffer in bytes, `pause_s` the time in which a quarter of that fills at the highest rate that
+    may come without a warning. When less comes the thread naps longer, up to two and a half times as long.
     `tell_enough` is called in the thread, once until the next `collect`, when much waits.
     """
 
     most_bytes: ClassVar = 16 * _enough_bytes
     """When so much waits, no more is read."""
 
-    def __init__(self, fd: int, *, max_bytes: int, pause_s: float, tell_enough: Callable[[], object]) -> None:
+    def __init__(
+        self, fd: int, *, max_bytes: int, capacity: int, pause_s: float, tell_enough: Callable[[], object]
+    ) -> None:
         self._fd = fd
         self._max_bytes = max_bytes
+        self._quarter = capacity / 4
         self._pause_s = pause_s
+        self._charged = 0
         self._tell_enough = tell_enough
         self._lock = threading.Lock()
         self._datagrams: list[bytes] = []
@@ -106,9 +117,12 @@ class BulkReader:
             self._fail(error)
             return
         self._ready = many
-        while not self._end.acquire(timeout=self._pause_s):
+        pause_s = self._pause_s
+        while not self._end.acquire(timeout=pause_s):
             with self._lock:
                 self._read()
+                pause_s = next_pause(pause_s, self._charged / self._quarter, shortest_s=self._pause_s)
+                self._charged = 0
                 has_enough = len(self._datagrams) >= _enough_datagrams or self._bytes >= _enough_bytes
                 if has_enough and not self._told:
                     self._told = True
@@ -120,5 +134,13 @@ class BulkReader:
 
     def _read(self) -> None:
         if self._many is not None:
-            room = _most_datagrams - len(self._datagrams)
-            self._bytes += self._many.read(self._datagrams, room, self.most_bytes - self._bytes)
+            before = len(self._datagrams)
+            size = self._many.read(self._datagrams, _most_datagrams - before, self.most_bytes - self._bytes)
+            self._bytes += size
+            self._charged += _charge_each * (len(self._datagrams) - before) + _charge_a_byte * size
+
+
+def next_pause(pause_s: float, quarters: float, *, shortest_s: float) -> float:
+    """After a nap of `pause_s` in which so many quarters of the buffer filled: one in which a quarter would, within limits."""
+    longest_s = max(shortest_s, min(2.5 * shortest_s, _longest_pause_s))
+    return min(max(pause_s / max(quarters, 0.01), shortest_s), longest_s)

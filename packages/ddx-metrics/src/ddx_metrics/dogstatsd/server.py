@@ -114,6 +114,7 @@ class DatagramReceiver:
         bulk = BulkReader(
             self._fd,
             max_bytes=self._reading.max_bytes + 1,
+            capacity=self._capacity,
             pause_s=self._pause_s,
             tell_enough=lambda: token.run_sync_soon(enough.set),
         )
