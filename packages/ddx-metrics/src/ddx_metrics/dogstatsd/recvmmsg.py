@@ -14,6 +14,7 @@ _at_once: Final = 64
 # Most datagrams fit a slot of this size, a network's largest packets included; the rest of longer ones goes elsewhere.
 _slot_bytes: Final = 1_536
 _dont_wait: Final = 0x40
+_private: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 try:
     # PyDLL keeps the interpreter's lock during the call, which never waits.
@@ -61,8 +62,8 @@ class ManyDatagrams:
         self._slot_bytes = min(max_bytes, _slot_bytes)
         self._more_bytes = max_bytes - self._slot_bytes
         # Memory that nothing was written to is not there yet: long datagrams are rare.
-        self._slots = mmap.mmap(-1, _at_once * self._slot_bytes)
-        self._more = mmap.mmap(-1, max(1, _at_once * self._more_bytes))
+        self._slots = mmap.mmap(-1, _at_once * self._slot_bytes, flags=_private)
+        self._more = mmap.mmap(-1, max(1, _at_once * self._more_bytes), flags=_private)
         self._pieces = (_Piece * (2 * _at_once))()
         self._messages = (_Message * _at_once)()
         slots, more = (ctypes.addressof(ctypes.c_char.from_buffer(each)) for each in (self._slots, self._more))
