@@ -45,6 +45,22 @@ def is_empty(receiving: socket.socket | trio.socket.SocketType) -> bool:
     return struct.unpack("i", fcntl.ioctl(receiving.fileno(), termios.FIONREAD, bytes(4))) == (0,)
 
 
+def _nothing() -> None:
+    pass
+
+
+def a_bulk_reader(
+    receiving: socket.socket,
+    *,
+    max_bytes: int = 100,
+    pause_s: float = 0.001,
+    tell_enough: Callable[[], object] = _nothing,
+) -> BulkReader:
+    return BulkReader(
+        receiving.fileno(), max_bytes=max_bytes, capacity=1 << 22, pause_s=pause_s, tell_enough=tell_enough
+    )
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not condition():
@@ -124,9 +140,7 @@ def test_a_call_that_a_sandbox_refuses_is_said_before_a_load_is_left_to_it(monke
     monkeypatch.setattr(recvmmsg, "_recvmmsg", refuse)
     with (
         a_pair() as (receiving, _),
-        BulkReader(
-            receiving.fileno(), max_bytes=100, capacity=1 << 22, pause_s=0.001, tell_enough=lambda: None
-        ) as bulk,
+        a_bulk_reader(receiving) as bulk,
     ):
         wait_for(lambda: bulk.has_failed)
         assert not bulk.begin()
@@ -176,14 +190,11 @@ def test_no_nap_is_longer_than_it_may_be_whatever_the_buffer() -> None:
 def test_the_thread_reads_by_itself_and_tells_once_that_there_is_enough() -> None:
     told: list[str] = []
     with a_pair() as (receiving, send):
-        bulk = BulkReader(
-            receiving.fileno(),
-            max_bytes=100,
-            capacity=1 << 22,
-            pause_s=0.0005,
-            tell_enough=lambda: told.append(threading.current_thread().name),
-        )
-        with bulk:
+
+        def tell() -> None:
+            told.append(threading.current_thread().name)
+
+        with a_bulk_reader(receiving, pause_s=0.0005, tell_enough=tell) as bulk:
             wait_for(bulk.begin)
             for _ in range(2):
                 told.clear()
@@ -202,9 +213,7 @@ def test_bytes_are_enough_too_and_what_waits_is_bounded() -> None:
     told = threading.Event()
     with (
         a_pair() as (receiving, send),
-        BulkReader(
-            receiving.fileno(), max_bytes=65_536, capacity=1 << 22, pause_s=0.0005, tell_enough=told.set
-        ) as bulk,
+        a_bulk_reader(receiving, max_bytes=65_536, pause_s=0.0005, tell_enough=told.set) as bulk,
     ):
         wait_for(bulk.begin)
         most = (4 << 20) // 60_000 + 1
@@ -223,9 +232,7 @@ def test_bytes_are_enough_too_and_what_waits_is_bounded() -> None:
 def test_the_thread_leaves_the_socket_alone_until_it_is_told_to_begin() -> None:
     with (
         a_pair() as (receiving, send),
-        BulkReader(
-            receiving.fileno(), max_bytes=100, capacity=1 << 22, pause_s=0.0001, tell_enough=lambda: None
-        ) as bulk,
+        a_bulk_reader(receiving, pause_s=0.0001) as bulk,
     ):
         send(b"m:1|c")
         time.sleep(0.05)
@@ -241,9 +248,7 @@ def test_where_it_cannot_be_done_that_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "ddx_metrics.dogstatsd.recvmmsg", None)
     with (
         a_pair() as (receiving, _),
-        BulkReader(
-            receiving.fileno(), max_bytes=100, capacity=1 << 22, pause_s=0.001, tell_enough=lambda: None
-        ) as bulk,
+        a_bulk_reader(receiving) as bulk,
     ):
         wait_for(lambda: bulk.has_failed)
         assert not bulk.begin()
@@ -257,9 +262,7 @@ def test_a_thread_that_cannot_be_started_is_no_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(threading.Thread, "start", no_more)
     with (
         a_pair() as (receiving, _),
-        BulkReader(
-            receiving.fileno(), max_bytes=100, capacity=1 << 22, pause_s=0.001, tell_enough=lambda: None
-        ) as bulk,
+        a_bulk_reader(receiving) as bulk,
     ):
         assert bulk.has_failed
         assert bulk.collect() == ([], 0)

@@ -27,8 +27,9 @@ _enough_datagrams: Final = 4_096
 _enough_bytes: Final = 262_144
 _most_datagrams: Final = 4 * _enough_datagrams
 
-# What the kernel charges a socket's buffer for a datagram, at least, and for its bytes: it rounds up to powers of two.
-_charge_each: Final = 1_280
+charge_bytes: Final = 1_280
+"""What the kernel charges a socket's buffer for a small datagram: 832 to 1,280 bytes, and more for a long one, as it rounds up
+to powers of two."""
 _charge_a_byte: Final = 2
 _longest_pause_s: Final = 0.05
 
@@ -137,7 +138,7 @@ class BulkReader:
             before = len(self._datagrams)
             size = self._many.read(self._datagrams, _most_datagrams - before, self.most_bytes - self._bytes)
             self._bytes += size
-            self._charged += _charge_each * (len(self._datagrams) - before) + _charge_a_byte * size
+            self._charged += charge_bytes * (len(self._datagrams) - before) + _charge_a_byte * size
 
 
 def next_pause(pause_s: float, quarters: float, *, shortest_s: float) -> float:

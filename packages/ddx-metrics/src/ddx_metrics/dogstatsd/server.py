@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import repeat
 from math import ceil
@@ -24,7 +24,7 @@ import trio
 from ddx_core import log
 
 from ..settings import Reading, whole_datagrams
-from .bulk_reader import BulkReader
+from .bulk_reader import BulkReader, charge_bytes
 from .framing import whole_lines
 
 _chunk_datagrams: Final = 32
@@ -32,9 +32,8 @@ _round_bytes: Final = 131_072
 _most_bytes_at_once: Final = 2 * _round_bytes
 _largest_rcvbuf: Final = 1 << 30
 
-# What the kernel charges for one small datagram (832 to 1,280 bytes), at least, and the rate for which the pauses are made.
-_charge_bytes: Final = 1_280
 _least_charge_bytes: Final = 512
+# The rate for which the pauses are made.
 _design_rate: Final = 100_000
 _longest_pause_s: Final = 0.02
 # Who asks for a buffer of a few datagrams loses some, but does not get a processor kept busy for that.
@@ -87,7 +86,7 @@ class DatagramReceiver:
         self._may_cut = is_unix or self._reading.max_bytes < whole_datagrams
         # At the rate designed for, a quarter of the buffer fills in this time. A Unix socket holds as few as ten datagrams,
         # however short (net.unix.max_dgram_qlen), and its senders wait or lose what does not fit.
-        quarter_s = self._capacity / _charge_bytes / _design_rate / 4
+        quarter_s = self._capacity / charge_bytes / _design_rate / 4
         self._pause_s = 0.0 if is_unix else min(max(quarter_s, _shortest_pause_s), _longest_pause_s)
 
     async def serve(self) -> None:
@@ -135,17 +134,23 @@ class DatagramReceiver:
                         return
         finally:
             self._bulk = None
-            self._hand_over(bulk.collect()[0])
+            for datagrams in self._in_steps(bulk.collect()):
+                self._hand_over(datagrams)
 
     def _collect(self, bulk: BulkReader) -> int:
         bulk.read()
-        datagrams, size = bulk.collect()
+        waiting = bulk.collect()
+        for datagrams in self._in_steps(waiting):
+            self._hand_over(datagrams)
+            bulk.read()
+        return len(waiting[0])
+
+    def _in_steps(self, waiting: tuple[list[bytes], int]) -> Iterator[list[bytes]]:
+        datagrams, size = waiting
         # Lines take several times the memory of the long datagrams that they came in.
         step = min(self._reading.round_datagrams, 1 + _most_bytes_at_once * len(datagrams) // max(1, size))
         for first in range(0, len(datagrams), step):
-            self._hand_over(datagrams[first : first + step])
-            bulk.read()
-        return len(datagrams)
+            yield datagrams[first : first + step]
 
     def drain(self) -> None:
         """Take in what already lies in the socket, about as much as its buffer can hold: a flood cannot keep this going."""
