@@ -395,7 +395,12 @@ class NaiveComparison(RuleBasedStateMachine):
         self.expected: dict[tuple[int, Context], list[tuple[float, float]]] = defaultdict(list)
         self.told: dict[Context, list[tuple[float, float]]] = defaultdict(list)
         """What earlier flushes took of the open bucket."""
+        self.carried: dict[tuple[int, Context], list[tuple[float, float]]] = {}
+        """For parts that began while their bucket was open: the same, which they tell anew."""
         self.times: dict[tuple[int, Context], int] = {}
+        """The second of each bucket's latest part."""
+        self.points: set[tuple[int, Context]] = set()
+        """The seconds of which points were told."""
 
     @rule(context=contexts, rate=rates, values=st.lists(numbers, min_size=1, max_size=4))
     def feed(self, context: Context, rate: float, values: list[float]) -> None:
@@ -431,9 +436,7 @@ class NaiveComparison(RuleBasedStateMachine):
             key = (gathered.start_s, gathered.context)
             assert key not in seen
             seen.add(key)
-            last = gathered.start_s + 9
-            assert self.times.get(key, gathered.start_s - 1) < gathered.time_s <= last or gathered.time_s == last
-            self.times[key] = gathered.time_s
+            self.see_time(gathered)
             if self.is_unlimited:
                 self.compare(gathered, self.expected.pop(key))
         if self.is_unlimited:
@@ -441,7 +444,24 @@ class NaiveComparison(RuleBasedStateMachine):
             assert {start for start, _ in self.expected} <= (set() if include_open else {open_s})
 
     def expect(self, at_s: int, context: Context, values: list[float], rate: float) -> None:
-        self.expected[at_s // 10 * 10, context] += [(value, rate) for value in values]
+        start_s = at_s // 10 * 10
+        key = (start_s, context)
+        if key not in self.expected and start_s == self.now_s // 10 * 10:
+            self.carried[key] = list(self.told[context])
+        self.expected[key] += [(value, rate) for value in values]
+
+    def see_time(self, gathered: Gathered) -> None:
+        """A point of a second that was told before would take its place; sketches of one second are added up."""
+        start_s, time_s = gathered.start_s, gathered.time_s
+        assert start_s <= time_s
+        if isinstance(gathered.values, Distribution):
+            return
+        point = (time_s, gathered.context)
+        assert point not in self.points
+        self.points.add(point)
+        bucket = (start_s, gathered.context)
+        assert self.times.get(bucket, start_s - 1) < time_s
+        self.times[bucket] = time_s
 
     def compare(self, gathered: Gathered, expected: list[tuple[float, float]]) -> None:
         assert gathered.values.samples == len(expected)
@@ -451,13 +471,13 @@ class NaiveComparison(RuleBasedStateMachine):
             case Gauge():
                 assert gathered.values.last == expected[-1][0]
             case Histogram():
-                before: list[tuple[float, float]] = []
-                if gathered.start_s == self.now_s // 10 * 10:
-                    before = self.told[gathered.context]
+                before = self.carried.pop((gathered.start_s, gathered.context), [])
                 assert gathered.values.told == sum(int(1 / rate) for _, rate in before)
-                before += expected
-                assert gathered.values.sum == sum(value / rate for value, rate in before)
-                assert gathered.values.count == sum(int(1 / rate) for _, rate in before)
+                whole = before + expected
+                assert gathered.values.sum == sum(value / rate for value, rate in whole)
+                assert gathered.values.count == sum(int(1 / rate) for _, rate in whole)
+                if gathered.start_s == self.now_s // 10 * 10:
+                    self.told[gathered.context] = whole
             case Distribution():
                 assert gathered.values.sketch.sum == sum(value / rate for value, rate in expected)
                 assert gathered.values.sketch.count == sum(int(1 / rate) for _, rate in expected)
