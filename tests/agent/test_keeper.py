@@ -103,6 +103,17 @@ async def output_of(process: trio.Process) -> str:
     return text.decode()
 
 
+async def live_out(lambda_: StandIn, keeper: trio.Process, *, invocations: int = 0) -> str:
+    """A life from the first `next` to an orderly end; what the keeper and its agents said in it."""
+    for number in range(invocations):
+        await lambda_.asked_for_next()
+        await lambda_.invoke(f"r{number}")
+    await lambda_.asked_for_next()
+    await lambda_.shutdown()
+    assert await keeper.wait() == 0
+    return await output_of(keeper)
+
+
 async def test_registers_by_the_name_that_libraries_look_for_and_asks_for_the_account() -> None:
     async with open_stand_in() as lambda_, open_keeper(lambda_, faithful) as keeper:
         await lambda_.asked_for_next()
@@ -140,25 +151,12 @@ async def test_agent_killed_in_mid_invocation_is_replaced_and_lambda_sees_nothin
     {textwrap.indent(faithful.strip(), "    ").strip()}
     """
     async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
-        await lambda_.asked_for_next()
-        await lambda_.invoke("r1")
-        await lambda_.asked_for_next()
-        await lambda_.invoke("r2")
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
-        assert "died (signal 9)" in await output_of(keeper)
+        assert "died (signal 9)" in await live_out(lambda_, keeper, invocations=2)
 
 
 async def test_agent_that_dies_every_time_is_given_up_and_the_function_still_runs() -> None:
     async with open_stand_in() as lambda_, open_keeper(lambda_, "os._exit(7)") as keeper:
-        for number in range(8):
-            await lambda_.asked_for_next()
-            await lambda_.invoke(f"r{number}")
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
-        said = await output_of(keeper)
+        said = await live_out(lambda_, keeper, invocations=8)
         assert said.count("died (exit code 7)") == 4
         assert "none is started any more" in said
 
@@ -172,12 +170,7 @@ async def test_agent_that_hangs_is_replaced() -> None:
     {textwrap.indent(faithful.strip(), "    ").strip()}
     """
     async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
-        await lambda_.asked_for_next()
-        await lambda_.invoke("r1")
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
-        assert "has not answered" in await output_of(keeper)
+        assert "has not answered" in await live_out(lambda_, keeper, invocations=1)
 
 
 async def test_keeper_asks_before_the_deadline_when_the_agent_is_alive_but_late() -> None:
@@ -199,13 +192,7 @@ async def test_keeper_asks_before_the_deadline_when_the_agent_is_alive_but_late(
 
 async def test_agent_that_cannot_run_leaves_an_idle_extension() -> None:
     async with open_stand_in() as lambda_, open_keeper(lambda_, 'link.send(b"I"); return 3') as keeper:
-        for number in range(3):
-            await lambda_.asked_for_next()
-            await lambda_.invoke(f"r{number}")
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
-        assert "died" not in await output_of(keeper)
+        assert "died" not in await live_out(lambda_, keeper, invocations=3)
 
 
 @pytest.mark.parametrize(("import_s", "register_s"), [(0, 0.3), (0.3, 0)])
@@ -214,12 +201,7 @@ async def test_agent_that_cannot_be_imported_is_told_of_once_and_not_tried_again
 ) -> None:
     script = broken.format(import_s=import_s, register_s=register_s)
     async with open_stand_in() as lambda_, open_script(lambda_, script) as keeper:
-        await lambda_.asked_for_next()
-        await lambda_.invoke("r1")
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
-        said = await output_of(keeper)
+        said = await live_out(lambda_, keeper, invocations=1)
         assert said.count("the agent cannot run") == 1
         assert "died" not in said
 
@@ -231,13 +213,7 @@ async def test_a_missing_package_leaves_an_idle_extension_that_says_once_what_is
     (tmp_path / f"{package}.py").write_text("raise ImportError('this package is missing')")
     real = "import sys\nfrom ddx_agent import bootstrap\nsys.exit(bootstrap.run_extension())"
     async with open_stand_in() as lambda_, open_script(lambda_, real, PYTHONPATH=str(tmp_path)) as keeper:
-        for number in range(3):
-            await lambda_.asked_for_next()
-            await lambda_.invoke(f"r{number}")
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
-        said = await output_of(keeper)
+        said = await live_out(lambda_, keeper, invocations=3)
         assert said.count("this package is missing") == 1
         assert "died" not in said
 
@@ -262,10 +238,7 @@ async def test_agent_killed_at_shutdown_is_told() -> None:
     os.kill(os.getpid(), 9)
     """
     async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
-        assert "before its last flush was over (signal 9)" in await output_of(keeper)
+        assert "before its last flush was over (signal 9)" in await live_out(lambda_, keeper)
 
 
 async def test_agent_killed_while_it_starts_is_replaced_within_the_init_phase() -> None:
@@ -276,10 +249,7 @@ async def test_agent_killed_while_it_starts_is_replaced_within_the_init_phase() 
     {textwrap.indent(faithful.strip(), "    ").strip()}
     """
     async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
-        assert "init over: 0" in await output_of(keeper)
+        assert "init over: 0" in await live_out(lambda_, keeper)
 
 
 async def test_keeper_asks_within_lambdas_limit_for_an_agent_that_never_starts() -> None:
