@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -227,6 +227,35 @@ async def test_a_unix_datagram_above_the_limit_gives_its_whole_lines(tmp_path: P
     assert {metric.name: metric.value for metric in rig.delivered} == {"m": 166, "n": 1}
     assert rig.dropped == {"truncated": 1}
     close_and_unlink(sock)
+
+
+def test_a_drain_takes_all_that_a_unix_datagram_socket_holds(tmp_path: Path) -> None:
+    """It holds so many datagrams, however long and whatever its buffer's size."""
+    sock = bind_datagram_socket(str(tmp_path / "statsd"), rcvbuf=1)
+    taken: list[bytes] = []
+    receiver = DatagramReceiver(sock, taken.extend, reading=Reading(round_datagrams=1))
+    sent = 0
+    with sock, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+        sender.connect(str(tmp_path / "statsd"))
+        with suppress(BlockingIOError):
+            while True:
+                sender.send(b"m:1|c\n" * 1_000)
+                sent += 1
+        receiver.drain()
+    assert len(taken) == sent > 1
+
+
+def test_a_drain_of_a_unix_datagram_socket_ends_though_the_sender_does_not(tmp_path: Path) -> None:
+    sock = bind_datagram_socket(str(tmp_path / "statsd"))
+    with sock, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(str(tmp_path / "statsd"))
+
+        def take(datagrams: list[bytes]) -> None:
+            for each in datagrams:
+                sender.send(each)
+
+        sender.send(b"one more:1|c")
+        DatagramReceiver(sock, take).drain()
 
 
 async def test_a_unix_datagram_socket_is_read_again_at_once(

@@ -33,6 +33,8 @@ _most_bytes_at_once: Final = 2 * _round_bytes
 _largest_rcvbuf: Final = 1 << 30
 
 _least_charge_bytes: Final = 512
+# systemd raises net.unix.max_dgram_qlen from 10 to 512.
+_longest_unix_queue: Final = 1_024
 # The rate for which the pauses are made.
 _design_rate: Final = 100_000
 _longest_pause_s: Final = 0.02
@@ -82,6 +84,10 @@ class DatagramReceiver:
         self._can_bulk = True
         os.set_blocking(self._fd, False)
         self._capacity, is_unix = _about(self._fd)
+        self._charge_a_byte = 1
+        if is_unix:
+            # Its datagrams are charged to their senders: what it can hold is a number of them, however long.
+            self._capacity, self._charge_a_byte = _longest_unix_queue * _least_charge_bytes, 0
         # The payload of a UDP datagram is at most 65,507 bytes; those of Unix sockets may be larger than any buffer.
         self._may_cut = is_unix or self._reading.max_bytes < whole_datagrams
         # At the rate designed for, a quarter of the buffer fills in this time. A Unix socket holds as few as ten datagrams,
@@ -189,7 +195,8 @@ class DatagramReceiver:
             # An ICMP error for something sent earlier from this socket's address: the datagrams behind it are fine.
             log.debug("dogstatsd_read_failed", error=error)
         self._hand_over(datagrams)
-        return drained, _round_bytes - left_bytes + _least_charge_bytes * max(1, len(datagrams))
+        charge = self._charge_a_byte * (_round_bytes - left_bytes)
+        return drained, charge + _least_charge_bytes * max(1, len(datagrams))
 
     def _hand_over(self, datagrams: list[bytes]) -> None:
         if datagrams:
