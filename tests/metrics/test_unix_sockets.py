@@ -85,7 +85,7 @@ def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
 class Stream:
     """A stream receiver on its own, and what it took."""
 
-    def __init__(self, path: Path, **options: int) -> None:
+    def __init__(self, path: Path, *, needs_eol: bool = False, **options: int) -> None:
         self.path = str(path)
         self.listener = bind_stream_socket(self.path)
         self.taken: list[bytes] = []
@@ -94,7 +94,7 @@ class Stream:
             self.listener,
             self.taken.extend,
             count_cut=lambda reason, size: self.cut.append((reason, size)),
-            reading=Reading(max_bytes=20),
+            reading=Reading(max_bytes=20, needs_eol=needs_eol),
             **options,
         )
 
@@ -124,6 +124,37 @@ async def test_a_connection_that_ends_within_a_frame_is_counted(tmp_path: Path) 
     await served(stream, act)
     assert stream.taken == [b"m:1|c"]
     assert stream.cut == [("truncated", 6)]
+
+
+async def test_what_lies_in_connections_when_the_receiver_ends_is_taken_in_order(tmp_path: Path) -> None:
+    """As what lies in a datagram socket is; the connections are closed, so nobody can read it later."""
+    stream = Stream(tmp_path / "s")
+    clients = [stream.connect() for _ in range(5)]
+    lines = [b"g:%d|g" % number for number in range(5)]
+
+    def act(nursery: trio.Nursery) -> None:
+        for client, line in zip(clients, lines, strict=True):
+            client.sendall(framed(line))
+        clients[-1].sendall(framed(b"half:1|c")[:6])
+        nursery.cancel_scope.cancel()
+
+    await served(stream, act)
+    assert stream.taken == lines
+    assert stream.cut == [("truncated", 6)]
+    for client in clients:
+        client.close()
+
+
+async def test_a_last_line_of_a_frame_without_newline_is_left_out_where_one_is_required(tmp_path: Path) -> None:
+    stream = Stream(tmp_path / "s", needs_eol=True)
+
+    def act(_: trio.Nursery) -> None:
+        with closing(stream.connect()) as client:
+            client.sendall(framed(b"m:1|c\nhalf:1", b"n:1|c\n"))
+
+    await served(stream, act)
+    assert stream.taken == [b"m:1|c\n", b"n:1|c\n"]
+    assert stream.cut == [("unterminated", 6)]
 
 
 async def test_a_frame_too_large_ends_its_connection_and_no_other(tmp_path: Path) -> None:

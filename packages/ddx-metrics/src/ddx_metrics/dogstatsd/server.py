@@ -203,7 +203,7 @@ class DatagramReceiver:
             if self._may_cut:
                 self._cut_long(datagrams)
             if self._reading.needs_eol:
-                self._cut_unfinished(datagrams)
+                cut_unfinished(datagrams, self._count_cut)
             self._take(datagrams)
 
     def _cut_long(self, datagrams: list[bytes]) -> None:
@@ -213,11 +213,13 @@ class DatagramReceiver:
                 datagrams[index], lost = whole_lines(datagram[:largest])
                 self._count_cut("truncated", lost)
 
-    def _cut_unfinished(self, datagrams: list[bytes]) -> None:
-        for index, datagram in enumerate(datagrams):
-            if datagram and not datagram.endswith(b"\n"):
-                datagrams[index], lost = whole_lines(datagram)
-                self._count_cut("unterminated", lost)
+
+def cut_unfinished(messages: list[bytes], count_cut: CountCut) -> None:
+    """Leave out the last line of each datagram or frame that does not end with a newline."""
+    for index, message in enumerate(messages):
+        if message and not message.endswith(b"\n"):
+            messages[index], lost = whole_lines(message)
+            count_cut("unterminated", lost)
 
 
 def bind_dogstatsd(host: str, port: int, rcvbuf: int | None = None) -> trio.socket.SocketType:

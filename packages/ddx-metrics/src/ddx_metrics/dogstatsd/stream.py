@@ -19,7 +19,7 @@ from ddx_core import log
 
 from ..settings import Reading
 from .framing import Frames, FrameTooLarge
-from .server import CountCut, TakeDatagrams
+from .server import CountCut, TakeDatagrams, cut_unfinished
 
 max_connections: Final = 128
 _read_bytes: Final = 65_536
@@ -43,7 +43,7 @@ class StreamReceiver:
         self._listener = listener
         self._take = take
         self._count_cut = count_cut
-        self._max_frame = (reading or Reading()).max_bytes
+        self._reading = reading or Reading()
         self._max_connections = max_connections
         self._connections: dict[_Connection, None] = {}
         """In the order in which they came."""
@@ -62,6 +62,8 @@ class StreamReceiver:
                     for connection in accepted:
                         nursery.start_soon(self._serve_one, connection)
         finally:
+            # Clients have been told that this was sent, and nobody can read it once the connections are closed.
+            self._read_all()
             for connection in self._connections:
                 connection.close()
             self._connections.clear()
@@ -96,7 +98,7 @@ class StreamReceiver:
                 sock.close()
                 continue
             sock.setblocking(False)
-            connection = _Connection(sock, self._take, self._count_cut, self._max_frame)
+            connection = _Connection(sock, self._hand_over, self._count_cut, self._reading.max_bytes)
             self._connections[connection] = None
             self._accepted.append(connection)
             self._came.set()
@@ -115,14 +117,18 @@ class StreamReceiver:
                 if not connection.read():
                     break
 
+    def _hand_over(self, frames: list[bytes]) -> None:
+        if self._reading.needs_eol:
+            cut_unfinished(frames, self._count_cut)
+        self._take(frames)
+
     async def _serve_one(self, connection: _Connection) -> None:
-        try:
-            while not connection.is_over:
-                await trio.lowlevel.wait_readable(connection.sock)
-                connection.read()
-        finally:
-            connection.close()
-            del self._connections[connection]
+        """Until it is over. Cancelled, it leaves the connection to `serve`."""
+        while not connection.is_over:
+            await trio.lowlevel.wait_readable(connection.sock)
+            connection.read()
+        connection.close()
+        del self._connections[connection]
 
 
 class _Connection:
