@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddx_metrics.dogstatsd import parse
 from ddx_metrics.dogstatsd.parse import Form, parse_form, parse_number, parse_time, parse_values, split_time
 from ddx_metrics.sample import MetricType
 
@@ -35,6 +37,16 @@ def test_not_a_number_is_a_number_as_the_protocol_spells_it() -> None:
 )  # fmt: skip
 def test_what_only_python_or_nobody_calls_a_number_is_none(text: str) -> None:
     assert parse_number(text.encode()) is None
+
+
+@pytest.mark.parametrize("beginning", ["", "1.", ".", "1e"])
+def test_digits_before_a_letter_take_no_more_than_linear_time(beginning: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line costs little however bad its numbers are: a datagram may hold many. Here they are long, so that it shows."""
+    monkeypatch.setattr(parse, "_max_number", 1 << 20)
+    started = time.process_time()
+    assert parse_number(beginning.encode() + b"1" * 10_000 + b"x") is None
+    # Quadratic work takes more than a second.
+    assert time.process_time() - started < 0.5
 
 
 @given(st.floats(allow_nan=False))
