@@ -38,6 +38,7 @@ class Story:
         self.clock = HandClock()
         self.samples: list[Sample] = []
         self.drained = 0
+        self.errors_in_socket = 0
         self.enhanced = EnhancedMetrics(
             self._add,
             settings=EnhancedSettings(
@@ -64,6 +65,14 @@ class Story:
 
     def _drain(self) -> None:
         self.drained += 1
+        while self.errors_in_socket:
+            self.errors_in_socket -= 1
+            self.read_library_error()
+
+    def read_library_error(self) -> None:
+        """A line in which the function's library reports an error is read from the socket."""
+        if self.enhanced.admit_error():
+            self.samples.append(Sample(name="aws.lambda.enhanced.errors", value=1.0))
 
     def invoke(self, request_id: str = "a") -> None:
         self.tracker.invoke(Invoke(request_id=request_id, deadline_ms=0))

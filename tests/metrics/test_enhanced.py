@@ -189,6 +189,52 @@ def test_an_error_before_any_invocation_is_taken_once_and_is_the_first_ones() ->
     assert story.counts["errors"] == 1
 
 
+@pytest.mark.parametrize("before", ["success", "error"])
+@pytest.mark.parametrize("status", ["success", "error"])
+@pytest.mark.parametrize("order", ["read, invoke, end", "read, end, invoke", "sent, invoke, end", "invoke, sent, end"])
+def test_a_librarys_error_is_of_the_invocation_that_sent_it_even_if_its_invoke_is_heard_late(
+    before: str, status: str, order: str
+) -> None:
+    """A function that fails within milliseconds may be ahead of this process."""
+    story = Story()
+    story.init_start()
+    story.invoke("a")
+    story.start("a")
+    story.errors_in_socket += before == "error"
+    story.runtime_done("a", status=before)
+    earlier = story.counts.get("errors", 0)
+    assert earlier == (before == "error")
+    for what in order.split(", "):
+        match what:
+            case "read":
+                story.read_library_error()
+            case "sent":
+                story.errors_in_socket += 1
+            case "invoke":
+                story.invoke("b")
+            case _:
+                story.start("b")
+                story.runtime_done("b", status=status)
+    story.report("b", status=status)
+    assert story.counts["errors"] == earlier + 1
+    story.invoke("c")
+    story.runtime_done("c", status="error")
+    assert story.counts["errors"] == earlier + 2, "no error of another one is taken for this one's"
+
+
+def test_an_invocation_whose_init_failed_counts_once_what_was_told_before_its_report() -> None:
+    """Its INVOKE never comes: the report alone tells of it."""
+    story = Story()
+    story.init_start()
+    story.enhanced.out_of_memory(None, noon_ns)
+    story.errors_in_socket += 1
+    story.report("a", status="error", error="Runtime.OutOfMemory", maxMemoryUsedMB=128)
+    assert (story.counts["errors"], story.counts["out_of_memory"]) == (1, 1)
+    story.invoke("b")
+    story.runtime_done("b", status="error", errorType="Runtime.OutOfMemory")
+    assert (story.counts["errors"], story.counts["out_of_memory"]) == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("reported", "failed", "expected"),
     [(1, "a", 1), (5, "abcde", 5), (5, "", 5), (0, "abc", 3), (2, "abcd", 4)],

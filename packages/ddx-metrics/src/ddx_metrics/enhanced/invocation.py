@@ -7,9 +7,12 @@ Rules of this file:
   moment at which it became known: a report usually comes during the next invocation.
 - The first invocation is counted when the sandbox's start is known, for its tags; at the latest when anything else is
   heard of it.
-- What is told before any invocation belongs to the first. Where invocations overlap, nobody knows whose error it is that a
-  library reports by itself: one that a tracer has told of is taken to be the same until that invocation's report, else the
-  next one that a tracer or the platform tells of while any is running.
+- What is told before any invocation belongs to the first, be it that only the end of that one is heard of: its init failed.
+- The library of a fast function may report an error before INVOKE is heard of. After the end of one invocation such a
+  report is the next one's.
+- Where invocations overlap, nobody knows whose error it is that a library reports by itself: one that a tracer has told of
+  is taken to be the same until that invocation's report, else the next one that a tracer or the platform tells of while any
+  is running.
 - What an invocation used of the machine lies between two readings: one at its beginning, and one when its end is told or
   the next invocation begins, whichever comes first. So no use is told twice, however late a report is.
 """
@@ -65,6 +68,8 @@ class _Counted(Flag):
 
     NOTHING = 0
     ERROR = auto()
+    REPORTED = auto()
+    """Its library has reported an error."""
     TIMEOUT = auto()
     OUT_OF_MEMORY = auto()
     POST_RUNTIME = auto()
@@ -94,7 +99,7 @@ class _Known:
         return what in self._counted
 
     def take_over(self, early: _Known) -> None:
-        """What was counted before any run began is this one's."""
+        """What was counted before this run began is its own."""
         self._counted |= early._counted
 
     def first_time(self, what: _Counted) -> bool:
@@ -133,7 +138,9 @@ class EnhancedMetrics(InvocationObserver):
         self._init_type: str | None = None
         self._first: _Known | None = None
         self._latest: _Known | None = None
+        self._latest_has_ended = False
         self._early = _Known(None)
+        """Of the run that begins next."""
         self._running: set[str] = set()
         self._reported_errors = 0
         """Where invocations overlap: errors that libraries reported and nobody else has told of."""
@@ -177,7 +184,11 @@ class EnhancedMetrics(InvocationObserver):
                 return False
             self._reported_errors += 1
             return True
-        return (self._latest or self._early).first_time(_Counted.ERROR)
+        known = self._latest or self._early
+        if self._latest_has_ended and (known.has(_Counted.REPORTED) or not known.has(_Counted.ERROR)):
+            known = self._early
+        known.first_time(_Counted.REPORTED)
+        return known.first_time(_Counted.ERROR)
 
     # --- what the tracker tells ---
 
@@ -204,9 +215,11 @@ class EnhancedMetrics(InvocationObserver):
         before, self._latest = self._latest, self._known_as(invocation)
         if self._usage is not None:
             self._begin_usage(self._usage, before, self._latest)
+        self._latest_has_ended = not invocation.is_running
+        self._latest.take_over(self._early)
+        self._early = _Known(None)
         if self._first is None:
             self._first = self._latest
-            self._first.take_over(self._early)
         if not self._settings.one_at_a_time and len(self._running) < self._max_remembered:
             self._running.add(invocation.request_id)
         time_s = (invocation.invoked_ns or self._now_ns()) // ns_per_s
@@ -218,6 +231,7 @@ class EnhancedMetrics(InvocationObserver):
     def on_runtime_done(self, invocation: Invocation, event: RuntimeDone) -> None:
         self._release()
         known, time_s = self._known_as(invocation), event.time_ns // ns_per_s
+        self._end(known, invocation)
         self._emit(runtime_done_values(event), time_s, self._tags(known))
         self._count_status(known, event.status, event.error_type, time_s)
         self._count_post_runtime(known, invocation)
@@ -227,6 +241,7 @@ class EnhancedMetrics(InvocationObserver):
     def on_report(self, invocation: Invocation, event: Report) -> None:
         self._release()
         known, time_s = self._known_as(invocation), event.time_ns // ns_per_s
+        self._end(known, invocation)
         self._emit(report_values(event, self._architecture), time_s, self._tags(known))
         if not event.metrics.is_on_demand and invocation.runtime_done is None:
             self._emit(managed_values(event), time_s, self._tags(known))
@@ -265,6 +280,21 @@ class EnhancedMetrics(InvocationObserver):
             known, time_s = self._held_back
             self._held_back = None
             self._emit([("invocations", 1.0)], time_s, self._tags(known))
+
+    def _end(self, known: _Known, invocation: Invocation) -> None:
+        """A run is over: what its library sent lies in the sockets by now, so whatever comes after that is of the next one."""
+        if not self._settings.one_at_a_time:
+            return
+        lacks_invoke = invocation.invoked_ns is None
+        if not lacks_invoke and (known is not self._latest or self._latest_has_ended):
+            return
+        if self._drain is not None:
+            self._drain()
+        if lacks_invoke:
+            known.take_over(self._early)
+            self._early = _Known(None)
+        else:
+            self._latest_has_ended = True
 
     def _count_status(self, known: _Known, status: str, error_type: str | None, time_s: int) -> None:
         if status == "success":
