@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -222,6 +222,27 @@ def test_unknown_fields_are_ignored(kind: str, record: dict[str, Any], expected:
     assert read_one(kind, {**record, "newInTheFuture": {"a": [1]}, "timeNs": 5}) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "record", "expected"), [each for each in vectors if each[0].startswith("platform.") and each[1]]
+)
+def test_null_is_absent_and_whole_numbers_may_have_a_fraction_of_zero(
+    kind: str, record: dict[str, Any], expected: TelemetryEvent
+) -> None:
+    def written_otherwise(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: written_otherwise(value[key]) for key in cast("dict[str, Any]", value)}
+        return float(value) if isinstance(value, int) else value
+
+    absent = {"errorType": None, "spans": None, "version": None, "types": None, "events": None, "reason": None}
+    assert read_one(kind, {**absent, **written_otherwise(record)}) == expected
+
+
+@pytest.mark.parametrize("metrics", [{}, {"durationMs": None}, {"durationMs": None, "producedBytes": None}])
+def test_an_end_without_measured_durations_is_an_end(metrics: dict[str, Any]) -> None:
+    parsed = read_one("platform.runtimeDone", {"requestId": "r", "status": "timeout", "metrics": metrics})
+    assert parsed == RuntimeDone(time_ns=time_ns, request_id="r", status="timeout")
+
+
 def test_the_kind_of_report_shows_in_its_metrics() -> None:
     on_demand, managed = (parsed for kind, _, parsed in vectors if kind == "platform.report")
     assert isinstance(on_demand, Report)
@@ -408,6 +429,7 @@ def test_shutdown_is_read_in_any_letter_case(reason: str) -> None:
         b'{"eventType":"SHUTDOWN"}',
         b'{"eventType":"SHUTDOWN","shutdownReason":null}',
         b'{"eventType":"SHUTDOWN","shutdownReason":"timeout","deadlineMs":"soon"}',
+        b'{"eventType":"SHUTDOWN","shutdownReason":"\xff"}',
     ],
 )
 def test_a_shutdown_is_a_shutdown_whatever_else_it_says(body: bytes) -> None:
@@ -423,6 +445,7 @@ def test_a_shutdown_is_a_shutdown_whatever_else_it_says(body: bytes) -> None:
         b"not json",
         b"{}",
         b'{"eventType":7}',
+        b'{"eventType":"\xff"}',
         b'{"eventType":"OTHER"}',
         b'{"eventType":"INVOKE"}',
         b'{"eventType":"INVOKE","requestId":"r"}',

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, ClassVar, TypeGuard, cast
 
 import msgspec
 
@@ -56,7 +56,7 @@ def parse_next(body: bytes) -> Invoke | Shutdown:
             return _invoke.decode(body)
         if kind == "SHUTDOWN":
             return _read_shutdown(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise LifecycleError(f"the answer to next makes no sense: {error}") from error
     raise LifecycleError(f"the answer to next has the unknown event type {kind!r}")
 
@@ -64,7 +64,7 @@ def parse_next(body: bytes) -> Invoke | Shutdown:
 def _read_shutdown(body: bytes) -> Shutdown:
     try:
         event = _shutdown.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError):
         # That the environment ends is what matters; a reason or a deadline of an unknown form must not hide it.
         return Shutdown()
     return Shutdown(reason=event.reason.lower(), deadline_ms=event.deadline_ms)
@@ -271,6 +271,7 @@ _loose_batch = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope = msgspec.json.Decoder(_Envelope)
 _raw_envelope = msgspec.json.Decoder(_RawEnvelope)
 _encode = msgspec.json.Encoder().encode
+_exact_whole = 1 << 53
 # What decoders raise: MsgspecError and UnicodeDecodeError are ValueErrors.
 _unreadable = (ValueError, RecursionError)
 _unreadable_event = (*_unreadable, MalformedInput)
@@ -300,14 +301,32 @@ def parse_telemetry(body: bytes) -> TelemetryBatch:
                 else:
                     batch.skipped[f"malformed:{kind}"] += 1
             elif (decoder := _platform_decoders.get(kind)) is not None:
-                # Once more as JSON: there whole numbers may be written as 128.0, and these events are few.
-                take(msgspec.structs.replace(decoder.decode(_encode(record)), time_ns=last_ns))
+                take(msgspec.structs.replace(_decode_record(decoder, record), time_ns=last_ns))
             else:
                 batch.skipped[f"unknown:{kind[:60]}"] += 1
         except _unreadable_event:
             last_time = ""
             batch.skipped[f"malformed:{kind[:60]}"] += 1
     return batch
+
+
+def _decode_record(decoder: msgspec.json.Decoder[Any], record: Any) -> Any:
+    """Raises ValueError. What is null or an empty object counts as absent, and whole numbers may be written as 128.0."""
+    try:
+        return decoder.decode(_encode(record))
+    except msgspec.ValidationError:
+        return decoder.decode(_encode(_plain(record)))
+
+
+def _plain(value: Any) -> Any:
+    if _is_object(value):
+        members = ((key, _plain(member)) for key, member in value.items())
+        return {key: member for key, member in members if member is not None and member != {}}
+    if isinstance(value, list):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    if type(value) is float and value.is_integer() and abs(value) < _exact_whole:
+        return int(value)
+    return value
 
 
 def _is_object(record: Any) -> TypeGuard[dict[str, Any]]:
