@@ -67,7 +67,7 @@ class LambdaEndpoints:
 
     async def _end(self, request: Request) -> Response:
         if is_failed(request):
-            self._on_error(request.headers.get(request_id_header))
+            self._on_error(request.headers.get(request_id_header) or None)
         return _empty_object()
 
     async def _show_status(self, request: Request) -> Response:
@@ -83,7 +83,7 @@ def is_failed(request: Request) -> bool:
         return True
     try:
         status = _function_result.decode(request.body).status_code
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return False
     return isinstance(status, int) and not isinstance(status, bool) and 500 <= status <= 599
 
