@@ -199,17 +199,18 @@ def test_an_intake_that_keeps_the_last_point_of_a_second_has_the_whole_sum(steps
     assert all(noon_s - 110 <= time_s <= now_s + 9 for time_s in points)
 
 
-def test_a_backfill_that_is_told_in_two_flushes_overwrites_nothing() -> None:
-    aggregator, account = an_aggregator()
+@pytest.mark.parametrize("buckets", [500, 1_440, 12_000])
+def test_a_backfill_that_is_told_in_two_flushes_overwrites_nothing(buckets: int) -> None:
+    aggregator, account = an_aggregator(max_contexts=buckets)
     told: dict[int, float] = {}
     for _ in range(2):
-        for bucket in range(1, 501):
+        for bucket in range(1, buckets + 1):
             add(aggregator, account, hits(), 1.0, time_s=noon_s - 10 * bucket)
         aggregator.cut_folded(include_open=True)
         for each in deliver_all(aggregator, account):
             assert isinstance(each.values, Count)
             told[each.time_s] = each.values.total
-    assert sum(told.values()) == 1000
+    assert sum(told.values()) == 2 * buckets
 
 
 def test_more_late_parts_than_a_bucket_has_seconds_take_those_of_the_next_or_wait() -> None:

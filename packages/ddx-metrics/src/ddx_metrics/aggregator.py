@@ -31,7 +31,8 @@ interval_s: Final = 10
 max_fed: Final = 8_192
 feeds_per_slice: Final = 500
 _last_second: Final = interval_s - 1
-_max_remembered: Final = 1_024
+# As many buckets as the contexts that are held by default can lie in; they take a megabyte.
+_max_remembered: Final = 10_240
 
 
 class Feed(msgspec.Struct, gc=False, eq=False):
@@ -108,8 +109,9 @@ class Aggregator:
         self._taken_over_s = told_until_s - told_until_s % interval_s
         self._last_told = {self._taken_over_s: told_until_s}
         """Of the latest buckets: the last of their seconds of which points were told."""
-        self._first_late = told_until_s and 1 + told_until_s % (interval_s - 2)
-        """The first second for parts of buckets before that: the other one told some, mostly by their start."""
+        self._first_late = told_until_s and _late_second(told_until_s)
+        """The first second for parts of buckets before that: some were told by the other one, or before the last time that
+        the oldest were forgotten, and mostly by their start."""
         self._told: dict[Context, Members | Histogram] = {}
         """Of the open bucket, what was cut already and will be told anew, as one with what comes after it."""
         self._told_bytes = 0
@@ -278,9 +280,16 @@ class Aggregator:
             if start_s <= self._open_s <= second:
                 self.told_until_s = second
             if len(self._last_told) > _max_remembered:
-                for old_s in sorted(self._last_told)[: _max_remembered // 2]:
-                    del self._last_told[old_s]
+                self._forget_oldest()
         self._cut.append((start_s, second, self._buckets.pop(start_s)))
+
+    def _forget_oldest(self) -> None:
+        """Of half the buckets it is not known any more what was told: like those of another aggregator, they begin later."""
+        oldest = sorted(self._last_told)[: _max_remembered // 2]
+        for start_s in oldest:
+            del self._last_told[start_s]
+        self._taken_over_s = max(self._taken_over_s, oldest[-1] + interval_s)
+        self._first_late = _late_second(self._first_late)
 
     def _remember(self, context: Context, values: Members | Histogram) -> None:
         """What was taken of the open bucket, unless there is a successor already."""
@@ -383,3 +392,8 @@ class Aggregator:
 
     def _held(self) -> Amount:
         return Amount(self._samples + self._fed, self._bytes)
+
+
+def _late_second(number: int) -> int:
+    """For each number another one than for the next: a second of a bucket that is neither its first nor its last."""
+    return 1 + number % (interval_s - 2)
