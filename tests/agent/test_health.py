@@ -72,6 +72,14 @@ async def test_what_was_added_is_told_by_signal_and_reason() -> None:
     }  # fmt: skip
 
 
+async def test_what_comes_from_the_spool_was_told_by_the_life_that_accepted_it() -> None:
+    told = Told()
+    told.logs.account.restore(5, 50)
+    told.logs.account.accept(2, 20)
+    told.logs.account.deliver(7, 70)
+    assert await told.flush() == {("accepted", "logs"): 2, ("delivered", "logs"): 7}
+
+
 async def test_what_tells_of_itself_gives_rise_to_nothing() -> None:
     told = Told()
     told.logs.account.accept(1, 1)

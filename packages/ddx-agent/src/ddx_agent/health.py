@@ -72,7 +72,8 @@ class HealthMetrics:
 
     def _added(self, signal: str, account: AccountSnapshot) -> _Items:
         totals: _Items = {
-            ("accepted", None): account.accepted.items,
+            # What comes from the spool was told by the life that accepted it first.
+            ("accepted", None): account.accepted.items - account.restored.items,
             ("delivered", None): account.delivered.items,
             ("maybe_twice", None): account.maybe_twice.items,
             **{("dropped", reason): amount.items for reason, amount in account.dropped.items()},

@@ -237,7 +237,7 @@ def queue_spooled(spool: Spool, find: Callable[[str], Fanout | None]) -> Amount:
                 "spooled_payload_without_endpoint", signal=each.signal, endpoint=each.endpoint, items=amount.items
             )
             continue
-        queue.account.accept(amount.items, amount.bytes)
+        queue.account.restore(amount.items, amount.bytes)
         queue.put(each.payload, uncertain=each.uncertain)
         queued = queued + amount
     return queued

@@ -27,7 +27,8 @@ class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     `maybe_twice` counts what was sent again although an earlier attempt may have arrived (its reply was lost), each time: the
     one case in which the intake can hold an item more than once. Those items are in `delivered` once. `spooled` are held
-    items that were written to the spool for the next life of the sandbox; they are part of `held`.
+    items that were written to the spool for the next life of the sandbox; they are part of `held`. `restored` came from
+    there: they are part of `accepted`, here as in the account of the life before.
     """
 
     accepted: Amount
@@ -36,6 +37,7 @@ class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, Amount]
     maybe_twice: Amount
     spooled: Amount
+    restored: Amount
     closes: bool
 
 
@@ -67,6 +69,7 @@ class Account:
         self._delivered = _Counter()
         self._maybe_twice = _Counter()
         self._spooled = _Counter()
+        self._restored = _Counter()
         self._dropped: dict[str, _Counter] = {}
         self._holders: list[Holder] = []
 
@@ -100,6 +103,11 @@ class Account:
     def spool(self, items: int, size: int) -> None:
         self._spooled.add(items, size)
 
+    def restore(self, items: int, size: int) -> None:
+        """Take in what the account of another process has accepted before."""
+        self.accept(items, size)
+        self._restored.add(items, size)
+
     def dropped(self, reason: str) -> Amount:
         counter = self._dropped.get(reason)
         return counter.amount() if counter else Amount()
@@ -115,6 +123,7 @@ class Account:
             dropped=dropped,
             maybe_twice=self._maybe_twice.amount(),
             spooled=self._spooled.amount(),
+            restored=self._restored.amount(),
             closes=self._accepted.items == out,
         )
 
