@@ -28,6 +28,22 @@ def test_handler_is_found_without_any_settings(tmp_path: Path) -> None:
     assert function.arn == f"arn:aws:lambda:us-east-1:123456789012:function:{tmp_path.name}"
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("größe 7", "gr--e-7"),
+        ("ünder", "nder"),
+        ("日本", "function"),
+        ('it\'s "it"', "it-s--it"),
+        ("x" * 80, "x" * 64),
+        ("shop_1-b", "shop_1-b"),
+    ],
+)
+def test_folder_gives_a_name_that_functions_may_have(tmp_path: Path, folder: str, name: str) -> None:
+    write(tmp_path, f"{folder}/bootstrap", mode=0o755)
+    assert load_function(tmp_path / folder).name == name
+
+
 def test_lambda_function_file_goes_first_and_wrapped_handlers_count(tmp_path: Path) -> None:
     write(tmp_path, "handler.py", "def handler(event, context): ...\n")
     write(tmp_path, "lambda_function.py", "lambda_handler = wrap(inner)\n")
@@ -89,6 +105,10 @@ def test_samples_are_in_order_and_name_their_outcome(tmp_path: Path) -> None:
         ("runtime = 'cobol'", "runtime: invalid enum value 'cobol', expected python or bootstrap"),
         ("environment = 3", "environment: expected object, got int"),
         ("name =", "function.toml"),
+        ("name = 'größe'", "name: expected str matching regex"),
+        ("name = 'two words'", "name: expected str matching regex"),
+        ("region = 'us east'", "region: expected str matching regex"),
+        ("account_id = '12'", "account_id: expected str matching regex"),
         ("runtime = 'bootstrap'", "bootstrap: no such file"),
         ("handler = 'a.b'\npython = 'venv/bin/python'", "python = 'venv/bin/python': no such file"),
     ],
@@ -134,6 +154,13 @@ def test_client_that_lies_beside_the_function_will_do(tmp_path: Path) -> None:
     write(tmp_path, "bare/python", f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', mode=0o755)
     write(tmp_path, "function.toml", "python = 'bare/python'\n")
     assert load_function(tmp_path).handler == "handler.handler"
+
+
+def test_function_has_the_version_of_its_own_interpreter(tmp_path: Path) -> None:
+    write(tmp_path, "handler.py", "def handler(event, context): ...\n")
+    write(tmp_path, "newer/python", "#!/bin/sh\necho a line of its start\necho 3.99\n", mode=0o755)
+    write(tmp_path, "function.toml", "python = 'newer/python'\n")
+    assert load_function(tmp_path).execution_env == "AWS_Lambda_python3.99"
 
 
 def test_interpreter_that_cannot_be_run_is_named(tmp_path: Path) -> None:

@@ -267,6 +267,11 @@ def test_a_file_keeps_what_arrived(tmp_path: Path) -> None:
     second.close()
 
 
+def test_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no-folder/intake\.db: unable to open"):
+        Store(str(tmp_path / "no-folder" / "intake.db"))
+
+
 def test_another_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("nothing to do with SQLite, and long enough to be seen as such " * 10)

@@ -42,7 +42,16 @@ def run_command(arguments: Sequence[str]) -> int:
         run.add_arguments(local)
         intake_command.add_arguments(intake)
         run_by_name = {"local": run.run_local, "intake": intake_command.run_intake}
-    options = parser.parse_args(arguments)
+    # A command that is missing knows no options: that it is missing comes before what they are.
+    options, unknown = parser.parse_known_args(arguments)
+    if options.command in ("local", "intake") and missing:
+        sys.stderr.write(
+            f"ddx {options.command}: the local Lambda and intake are not installed ({missing}); from the root of a "
+            "checkout: pip install './packages/ddx-agent[local]'\n"
+        )
+        return 2
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.command == "config":
         from ddx_agent.config.command import show_config
 
@@ -51,11 +60,7 @@ def run_command(arguments: Sequence[str]) -> int:
         from ddx_agent.doctor.command import run_doctor
 
         return _run(run_doctor, options)
-    command = run_by_name.get(options.command)
-    if command is None:
-        sys.stderr.write(f"ddx {options.command}: install the extra, pip install 'ddx-agent[local]' ({missing})\n")
-        return 2
-    return _run(command, options)
+    return _run(run_by_name[options.command], options)
 
 
 def _run(command: AsyncCommand, options: argparse.Namespace) -> int:

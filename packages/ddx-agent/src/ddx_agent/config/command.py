@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from ddx_agent.standard_output import write_out
+
 from .env_file import parse_env_file
 from .explain import explain_json, explain_text
 from .file import find_file, read_file
@@ -18,7 +20,7 @@ def show_config(options: argparse.Namespace) -> int:
     if options.schema:
         from .model import json_schema
 
-        sys.stdout.write(json_schema())
+        write_out(json_schema())
         return 0
     environ: Mapping[str, str] = os.environ
     if options.env:
@@ -30,5 +32,5 @@ def show_config(options: argparse.Namespace) -> int:
             return 2
     loaded = load_config(environ, file=read_file(options.file or find_file(environ)))
     explained = explain_json(loaded, environ) if options.json else explain_text(loaded, environ)
-    sys.stdout.buffer.write(explained.encode("utf-8", "replace"))
+    write_out(explained)
     return 0

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ddx_agent import version
 from ddx_agent.config.env_file import parse_env_file
 from ddx_agent.config.file import find_file, read_file
+from ddx_agent.standard_output import write_out
 
 from .examine import Place, examine
 from .findings import exit_code
@@ -52,7 +53,7 @@ async def run_doctor(options: argparse.Namespace) -> int:
         text = render_json(findings, version=version)
     else:
         text = render_text(findings, width=shutil.get_terminal_size((120, 40)).columns)
-    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+    write_out(text)
     return exit_code(findings)
 
 

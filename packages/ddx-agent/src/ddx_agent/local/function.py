@@ -12,12 +12,13 @@ from __future__ import annotations
 import ast
 import difflib
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -32,6 +33,8 @@ Runtime = Literal["python", "bootstrap"]
 _outcomes: tuple[Outcome, ...] = ("success", "error", "timeout")
 _handler_files = ("lambda_function.py", "handler.py", "app.py", "main.py", "index.py")
 _handler_names = ("lambda_handler", "handler")
+
+own_python_version = "{}.{}".format(*sys.version_info)
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Runtime = "python"
     python: str = sys.executable
     """The interpreter of a Python function; `awslambdaric` must be importable in it."""
+    python_version: str = own_python_version
     memory_mb: int = 512
     timeout_s: float = 30.0
     environment: dict[str, str] = {}
@@ -79,13 +83,19 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
         """Lambda names only its own runtimes; a `bootstrap` gets no AWS_EXECUTION_ENV."""
         if self.runtime == "bootstrap":
             return None
-        return f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}"
+        return f"AWS_Lambda_python{self.python_version}"
+
+
+# Names, regions and accounts make ARNs, which stand in URLs and headers.
+_Name = Annotated[str, msgspec.Meta(pattern="^[a-zA-Z0-9_-]{1,64}$")]
+_Region = Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]+$")]
+_AccountId = Annotated[str, msgspec.Meta(pattern="^[0-9]{12}$")]
 
 
 class _Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The keys of function.toml."""
 
-    name: str | None = None
+    name: _Name | None = None
     handler: str | None = None
     runtime: Runtime | None = None
     python: str | None = None
@@ -94,8 +104,8 @@ class _Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     environment: dict[str, str | int | float | bool] = {}
     log_format: Literal["Text", "JSON"] = "Text"
     tracing: Literal["Active", "PassThrough"] = "PassThrough"
-    region: str = "us-east-1"
-    account_id: str = "123456789012"
+    region: _Region = "us-east-1"
+    account_id: _AccountId = "123456789012"
 
 
 def load_function(folder: Path) -> Function:
@@ -121,14 +131,14 @@ def load_function(folder: Path) -> Function:
             raise ConfigError(f"{file}: python = {settings.python!r}: no such file")
     environment = {name: _as_text(value) for name, value in settings.environment.items()}
     handler = settings.handler or _default_handler(folder, runtime)
-    if runtime == "python":
-        _check_python(python, folder, environment)
+    version = _check_python(python, folder, environment) if runtime == "python" else own_python_version
     return Function(
         folder=folder,
-        name=settings.name or folder.name,
+        name=settings.name or _name_after(folder),
         handler=handler,
         runtime=runtime,
         python=python,
+        python_version=version,
         memory_mb=settings.memory_mb,
         timeout_s=settings.timeout_s,
         environment=environment,
@@ -183,11 +193,17 @@ def _as_text(value: str | int | float | bool) -> str:
 
 # An exit code that the interpreter itself does not use.
 _no_client = 77
-_find_client = f"import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('awslambdaric') else {_no_client})"
+_find_client = (
+    "import importlib.util, sys; print('{}.{}'.format(*sys.version_info)); "
+    f"sys.exit(0 if importlib.util.find_spec('awslambdaric') else {_no_client})"
+)
 
 
-def _check_python(python: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """Without the runtime's client a function dies in its init, and the reason is one line among its logs."""
+def _check_python(python: str, folder: Path, environment: Mapping[str, str]) -> str:
+    """The interpreter's version, as `3.12`; ours, when it does not tell.
+
+    Without the runtime's client a function dies in its init, and the reason is one line among its logs: refused here.
+    """
     try:
         found = subprocess.run(  # noqa: S603 - the interpreter that the function will run in
             [python, "-c", _find_client],
@@ -203,6 +219,8 @@ def _check_python(python: str, folder: Path, environment: Mapping[str, str]) -> 
         raise ConfigError(
             f"Python functions run on AWS's own client, which {python} does not have: {python} -m pip install awslambdaric"
         )
+    told = re.search(rb"^[0-9]+\.[0-9]+$", found.stdout, re.MULTILINE)
+    return own_python_version if told is None else told[0].decode()
 
 
 def _check_bootstrap(file: Path) -> None:
@@ -210,6 +228,11 @@ def _check_bootstrap(file: Path) -> None:
         raise ConfigError(f"{file}: no such file, and runtime is `bootstrap`")
     if not os.access(file, os.X_OK):
         raise ConfigError(f"{file}: is not executable (chmod +x)")
+
+
+def _name_after(folder: Path) -> str:
+    """The folder's name with `-` for what no function's name may have, as `ü` or a blank."""
+    return re.sub("[^a-zA-Z0-9_-]", "-", folder.name).strip("-")[:64] or "function"
 
 
 def _default_handler(folder: Path, runtime: Runtime) -> str:

@@ -16,8 +16,10 @@ from typing import Final
 import msgspec
 import trio
 
+from ddx_agent.standard_output import write_out
 from ddx_core.errors import ConfigError
 
+from .arguments import at_least_one, port_number
 from .intake import Intake, ReceivedRequest, ScriptChange, StoreError, StoreLimits, Totals, open_intake, read_change
 
 default_port: Final = 8127
@@ -26,7 +28,9 @@ default_port: Final = 8127
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=default_port, help="default: %(default)s; 0 for any free one")
+    parser.add_argument(
+        "--port", type=port_number, default=default_port, help="default: %(default)s; 0 for any free one"
+    )
     parser.add_argument(
         "--db", default=":memory:", metavar="FILE", help="SQLite file to keep what arrives in (default: memory)"
     )
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "selectors are kinds of requests, paths, key:APIKEY and *",
     )
     parser.add_argument(
-        "--rows", type=int, default=StoreLimits().rows, help="items to keep of each signal (%(default)s)"
+        "--rows", type=at_least_one, default=StoreLimits().rows, help="items to keep of each signal (%(default)s)"
     )
     parser.add_argument("--count-spans", action="store_true", help="count spans without reading them, for heavy loads")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
@@ -81,11 +85,10 @@ def _read_script(text: str) -> ScriptChange:
 
 
 class _Printer:
-    """Lines on standard output, until nobody reads them any more."""
+    """Lines on standard output."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._closed = False
 
     def started(self, intake: Intake) -> None:
         if self._as_json:
@@ -102,14 +105,7 @@ class _Printer:
         self._line(_json({"totals": totals}) if self._as_json else "\n" + describe_totals(totals))
 
     def _line(self, text: str) -> None:
-        if self._closed:
-            return
-        try:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader (`| head`) has gone; the intake goes on.
-            self._closed = True
+        write_out(text + "\n")
 
 
 def describe_request(record: ReceivedRequest) -> str:

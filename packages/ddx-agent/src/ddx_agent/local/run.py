@@ -19,9 +19,11 @@ from pathlib import Path
 import msgspec
 import trio
 
+from ddx_agent.standard_output import write_out
 from ddx_core.errors import ConfigError
 
 from . import report_text
+from .arguments import at_least_one, milliseconds, port_number
 from .function import Function, Sample, load_function
 from .platform import our_extension, our_extension_name
 from .ports import PortsTaken, effective_ports
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     parser.add_argument("--serve", action="store_true", help="play no events: keep the function up to be invoked")
     parser.add_argument(
-        "--repeat", "--invocations", type=_at_least_one, default=1, metavar="N", help="play all events N times"
+        "--repeat", "--invocations", type=at_least_one, default=1, metavar="N", help="play all events N times"
     )
     parser.add_argument("--extension", metavar="CMD", help="run this extension in place of ours")
     parser.add_argument("--no-extension", action="store_true", help="run the function alone")
@@ -51,17 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-freeze", action="store_true", help="let the sandbox run between invocations")
     parser.add_argument("--no-cpu-share", action="store_true", help="do not hold the sandbox to its memory's CPU share")
     parser.add_argument(
-        "--keep-frozen-ms", type=float, default=0, metavar="MS", help="wait this long between invocations"
+        "--keep-frozen-ms", type=milliseconds, default=0, metavar="MS", help="wait this long between invocations"
     )
-    parser.add_argument("--port", type=int, help=f"of the invoke endpoint (with --serve {default_port}, else any)")
-    parser.add_argument("--intake-port", type=int, default=0, help="of the embedded intake (default: any)")
-
-
-def _at_least_one(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    parser.add_argument(
+        "--port", type=port_number, help=f"of the invoke endpoint (with --serve {default_port}, else any)"
+    )
+    parser.add_argument("--intake-port", type=port_number, default=0, help="of the embedded intake (default: any)")
 
 
 async def run_local(args: argparse.Namespace) -> int:
@@ -78,10 +75,11 @@ async def run_local(args: argparse.Namespace) -> int:
         sys.stderr.write(f"ddx local: {error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"ddx local: {error.strerror or error}\n")
+        file = "" if error.filename is None else f"{error.filename}: "
+        sys.stderr.write(f"ddx local: {file}{error.strerror or error}\n")
         return 2
     if args.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+        write_out(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
     else:
         _say(report_text.summary(report, _width()))
     if not all_played:
@@ -223,8 +221,7 @@ def _tell_how_to_invoke(local: Local, args: argparse.Namespace) -> None:
 
 
 def _say(lines: Sequence[str]) -> None:
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    write_out("\n".join(lines) + "\n")
 
 
 def _width() -> int:

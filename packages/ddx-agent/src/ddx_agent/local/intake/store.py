@@ -76,7 +76,10 @@ class Store:
     def __init__(self, path: str = ":memory:", *, limits: StoreLimits | None = None) -> None:
         self._limits = limits or StoreLimits()
         # `catch_up` may run in another thread than the rest, never at the same time.
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{path}: {error}") from error
         try:
             self._prepare(path)
         except sqlite3.DatabaseError as error:
