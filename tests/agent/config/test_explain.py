@@ -188,6 +188,17 @@ def test_another_environment_comes_as_lines_or_as_aws_prints_it(content: str) ->
     assert parse_env_file(content) == {"DD_ENV": "prod", "DD_TAGS": "a:b c:d"}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"FunctionName": "f", "FunctionArn": "arn:aws:lambda:eu-west-1:1:function:f", "MemorySize": 128}',
+        '{"Configuration": {"FunctionArn": "arn:aws:lambda:eu-west-1:1:function:f", "Timeout": 3}, "Code": {}}',
+    ],
+)
+def test_function_without_variables_is_an_empty_environment(content: str) -> None:
+    assert parse_env_file(content) == {}
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_an_environment_or_a_refusal(content: str) -> None:
     try:

@@ -35,6 +35,9 @@ def _from_json(text: str) -> dict[str, str]:
     for key in ("Configuration", "Environment", "Variables"):
         if isinstance(document, dict) and isinstance(document.get(key), dict):  # type: ignore[union-attr]
             document = document[key]  # type: ignore[index]
+        elif key == "Environment" and isinstance(document, dict) and "FunctionArn" in document:
+            # AWS leaves it out for a function without variables.
+            return {}
     if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):  # type: ignore[union-attr]
         raise ValueError("expected an object of names and texts")
     return document  # type: ignore[return-value]
