@@ -6,8 +6,7 @@ Rules of this file:
 - The fast way in is a feed: a list of raw values for one context and rate, all of the open bucket. Receivers append to it
   and report how many before anything is awaited; folding puts many values into an accumulator at once.
 - Everything that can grow is counted in contexts or in bytes, and refused past its limit.
-- A bucket may be cut more than once, as the sandbox may freeze while it is open. What the intake would take for the same
-  point overwrites what came before, so each part of a bucket has a time of its own.
+- A bucket may be cut more than once; bucket.py says by which second each part is told.
 """
 
 from __future__ import annotations
@@ -22,17 +21,14 @@ from ddx_core import log
 from ddx_core.stats import Account, Amount
 
 from .accumulate import Accumulator, Distribution, Histogram, Members, accumulators
+from .bucket import PartSeconds, interval_s
 from .context import Context
 from .sample import MetricType
 
-interval_s: Final = 10
 # The more values a feed has when it is folded the less each one costs; folding this many at once, when a bucket ends,
 # takes 2 to 4 ms.
 max_fed: Final = 8_192
 feeds_per_slice: Final = 500
-_last_second: Final = interval_s - 1
-# As many buckets as the contexts that are held by default can lie in; they take a megabyte.
-_max_remembered: Final = 10_240
 
 
 class Feed(msgspec.Struct, gc=False, eq=False):
@@ -104,14 +100,7 @@ class Aggregator:
         self._cut: deque[tuple[int, int, _Bucket]] = deque()
         self._with_points: set[int] = set()
         """The buckets that hold anything but distributions."""
-        self.told_until_s = told_until_s
-        """The last second of an open bucket, or behind it, of which points were told."""
-        self._taken_over_s = told_until_s - told_until_s % interval_s
-        self._last_told = {self._taken_over_s: told_until_s}
-        """Of the latest buckets: the last of their seconds of which points were told."""
-        self._first_late = told_until_s and _late_second(told_until_s)
-        """The first second for parts of buckets before that: some were told by the other one, or before the last time that
-        the oldest were forgotten, and mostly by their start."""
+        self._part_seconds = PartSeconds(told_until_s)
         self._told: dict[Context, Members | Histogram] = {}
         """Of the open bucket, what was cut already and will be told anew, as one with what comes after it."""
         self._told_bytes = 0
@@ -129,9 +118,8 @@ class Aggregator:
         if start_s == self._open_s:
             return False
         self.fold()
-        if not self._open_s and self._taken_over_s == start_s + interval_s:
-            # The other one has told so many parts of this bucket that its last one took a second of the next.
-            self._last_told[start_s] = start_s + _last_second
+        if not self._open_s:
+            self._part_seconds.begin(start_s)
         self._open_s = start_s
         self._told.clear()
         self._told_bytes = 0
@@ -207,14 +195,14 @@ class Aggregator:
         for start_s, bucket in list(self._buckets.items()):
             if start_s == self._open_s and not include_open:
                 continue
-            second = self._free_second(start_s, all_of_it=all_of_it)
-            if second is not None:
-                self._set_aside(start_s, second)
-                continue
-            sketches: _Bucket = {ctx: values for ctx, values in bucket.items() if isinstance(values, Distribution)}
-            for context in sketches:
-                del bucket[context]
-            self._cut.append((start_s, start_s, sketches))
+            time_s: int | None = start_s
+            if start_s in self._with_points:
+                time_s = self._part_seconds.claim(start_s, open_s=self._open_s, all_of_it=all_of_it)
+            if time_s is None:
+                self._cut.append((start_s, start_s, _take_sketches(bucket)))
+            else:
+                self._with_points.discard(start_s)
+                self._cut.append((start_s, time_s, self._buckets.pop(start_s)))
 
     def take(self) -> Gathered | None:
         """The next of what was cut; its samples are the caller's from here on."""
@@ -234,6 +222,11 @@ class Aggregator:
         return None
 
     @property
+    def told_until_s(self) -> int:
+        """The last second of an open bucket, or behind it, of which points were told: for who comes in this one's place."""
+        return self._part_seconds.told_until_s
+
+    @property
     def wants_cut(self) -> bool:
         """Whether closed buckets take so much room that they should be encoded before the next flush comes."""
         open_contexts = len(self._buckets.get(self._open_s, ()))
@@ -249,47 +242,6 @@ class Aggregator:
             max_contexts=self._max_contexts,
             max_bytes=self._max_bytes,
         )
-
-    def _free_second(self, start_s: int, *, all_of_it: bool) -> int | None:
-        """The second for a bucket's next part: its own, or one of a later bucket that is closed too. None: there is none.
-
-        The open bucket's last one is kept for what comes until it ends, which with `all_of_it` is now; then later ones will do.
-        """
-        if start_s not in self._with_points:
-            return start_s
-        bucket_s = start_s
-        while bucket_s != self._open_s or all_of_it:
-            second = self._next_second(bucket_s)
-            if second <= bucket_s + _last_second:
-                return second
-            bucket_s += interval_s
-        second = self._next_second(bucket_s)
-        return second if bucket_s == start_s and second < bucket_s + _last_second else None
-
-    def _next_second(self, bucket_s: int) -> int:
-        """The one after the last of this bucket of which points were told; it may lie behind the bucket's end."""
-        last = self._last_told.get(bucket_s)
-        if last is not None:
-            return last + 1
-        return bucket_s + self._first_late if bucket_s < self._taken_over_s else bucket_s
-
-    def _set_aside(self, start_s: int, second: int) -> None:
-        if start_s in self._with_points:
-            self._with_points.remove(start_s)
-            self._last_told[second - second % interval_s] = second
-            if start_s <= self._open_s <= second:
-                self.told_until_s = second
-            if len(self._last_told) > _max_remembered:
-                self._forget_oldest()
-        self._cut.append((start_s, second, self._buckets.pop(start_s)))
-
-    def _forget_oldest(self) -> None:
-        """Of half the buckets it is not known any more what was told: like those of another aggregator, they begin later."""
-        oldest = sorted(self._last_told)[: _max_remembered // 2]
-        for start_s in oldest:
-            del self._last_told[start_s]
-        self._taken_over_s = max(self._taken_over_s, oldest[-1] + interval_s)
-        self._first_late = _late_second(self._first_late)
 
     def _remember(self, context: Context, values: Members | Histogram) -> None:
         """What was taken of the open bucket, unless there is a successor already."""
@@ -394,6 +346,9 @@ class Aggregator:
         return Amount(self._samples + self._fed, self._bytes)
 
 
-def _late_second(number: int) -> int:
-    """For each number another one than for the next: a second of a bucket that is neither its first nor its last."""
-    return 1 + number % (interval_s - 2)
+def _take_sketches(bucket: _Bucket) -> _Bucket:
+    """The distributions of a bucket, which are no longer in it."""
+    sketches: _Bucket = {context: values for context, values in bucket.items() if isinstance(values, Distribution)}
+    for context in sketches:
+        del bucket[context]
+    return sketches

@@ -24,7 +24,8 @@ from ddx_core.stats import Account, Amount
 from ddx_core.tags import TagSet
 
 from .accumulate import Distribution
-from .aggregator import Gathered, interval_s
+from .aggregator import Gathered
+from .bucket import interval_s
 from .context import Context, encodable, max_tags
 from .origin import Origin, is_enhanced, origin_of
 from .series import Point, SeriesType, points_of

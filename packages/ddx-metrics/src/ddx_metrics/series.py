@@ -8,7 +8,7 @@ from enum import IntEnum
 import msgspec
 
 from .accumulate import Count, Gauge, Histogram, Members
-from .aggregator import interval_s
+from .bucket import interval_s
 
 
 class SeriesType(IntEnum):
