@@ -1,9 +1,9 @@
-"""The grammar of a DogStatsD line: bytes → values and form. Pure.
+"""The grammar of a DogStatsD line: bytes → values, form and time. Pure.
 
     <name>:<value>[:<value>…]|<type>[|@<rate>][|#<tag>,…][|T<unix seconds>][|c:…][|e:…][|card:…]
 
 Rules of this file:
-- Nothing raises: what cannot be parsed comes back as a Refusal, which names the reason it is counted under.
+- Nothing raises: what cannot be parsed is None. Who takes the line counts it under a Refusal.
 - Fields come in any order, repeated ones count once (the last), unknown and empty ones are ignored.
 - Numbers are what the protocol calls numbers: Python's own idea of them (`1_000`, blanks) is wider and not used.
 
@@ -35,12 +35,11 @@ class Refusal(StrEnum):
 
 
 class Form(msgspec.Struct, frozen=True, gc=False):
-    """Everything about a line but its name and values. `time_s` is Unix seconds; `rate` is in (0, 1]."""
+    """Everything about a line but its name, values and time. `rate` is in (0, 1]."""
 
     type: MetricType
     tags: Sequence[str] = ()
     rate: float = 1.0
-    time_s: int | None = None
 
 
 _types: Final = {
@@ -84,14 +83,13 @@ def parse_values(text: bytes) -> tuple[list[float], int] | None:
 
 
 def parse_form(rest: bytes) -> Form | None:
-    """What follows the first `|` of a line; None when the type, the rate, the time or the text of it makes no sense."""
+    """What follows the first `|` of a line, its time split off; None when the type, the rate or the text of it makes no sense."""
     kind, *fields = rest.split(b"|")
     type = _types.get(kind)
     if type is None:
         return None
     tags: Sequence[str] = ()
     rate = 1.0
-    time_s: int | None = None
     for field in fields:
         mark = field[:1]
         if mark == b"#":
@@ -106,11 +104,7 @@ def parse_form(rest: bytes) -> Form | None:
             # A rate says nothing about a last value or about which values there were.
             takes_rate = type is not MetricType.GAUGE and type is not MetricType.SET
             rate = number if takes_rate and 0 < number < 1 else 1.0
-        elif mark == b"T" and _is_time(field):
-            time_s = parse_time(field[1:])
-            if time_s is None:
-                return None
-    return Form(type, tags, rate, time_s)
+    return Form(type, tags, rate)
 
 
 def parse_time(text: bytes) -> int | None:
