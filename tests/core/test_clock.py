@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_core.clock import ns_per_s, parse_rfc3339_ns, seconds_until
+from ddx_core.clock import parse_rfc3339_ns
 from ddx_core.errors import MalformedInput
 
 
@@ -69,13 +69,3 @@ def test_what_datetime_writes_is_read_back(moment: datetime, offset_minutes: int
     digits = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}[precision]
     microseconds = (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     assert parse_rfc3339_ns(aware.isoformat(timespec=precision)) == microseconds // digits * digits * 1000
-
-
-@pytest.mark.parametrize(
-    ("epoch_ms", "now_s", "margin_s", "expected"),
-    [(10_000, 7, 0.0, 3.0), (10_000, 7, 0.5, 2.5), (10_000, 12, 0.0, 0.0), (10_000, 9, 5.0, 0.0)],
-)
-def test_seconds_until_a_deadline_are_never_negative(
-    epoch_ms: int, now_s: int, margin_s: float, expected: float
-) -> None:
-    assert seconds_until(epoch_ms, now_ns=now_s * ns_per_s, margin_s=margin_s) == expected

@@ -19,6 +19,7 @@ from ddx_core.tags import TagSet
 from ddx_metrics.dogstatsd.server import bind_dogstatsd
 from ddx_metrics.pipeline import MetricsSettings
 from ddx_metrics.sample import MetricType, Sample
+from tests.support.builders import taken_from
 from tests.support.cancel import cancel_at_every_step
 
 from .support import Rig, noon_s
@@ -353,4 +354,4 @@ async def test_the_last_flush_pushes_nothing_out_of_the_queue_though_the_intake_
     await rig.pipeline.flush(FlushKind.FINAL)
     rig.check()
     assert rig.dropped == {}
-    assert sum(payload.items for payload in rig.fanout.primary.take_all()) == 5_000
+    assert sum(payload.items for payload in taken_from(rig.fanout.primary)) == 5_000

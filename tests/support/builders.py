@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddx_core.intake import ApiKey, ApiKeySource, Endpoint, Payload, StaticKey
+from ddx_core.intake import ApiKey, ApiKeySource, Endpoint, EndpointQueue, Payload, StaticKey
 from ddx_core.stats import Account
 
 
@@ -14,6 +14,11 @@ def a_payload(
 
 def an_endpoint(base_url: str, *, name: str = "main", key: ApiKeySource | None = None) -> Endpoint:
     return Endpoint(name=name, base_url=base_url, key=key or StaticKey("test-key"))
+
+
+def taken_from(queue: EndpointQueue) -> list[Payload]:
+    """What waited there, which is now nobody's."""
+    return [each.payload for each in queue.take_spoolable("any")]
 
 
 class KeyRing:

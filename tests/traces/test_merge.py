@@ -14,6 +14,7 @@ from ddx_core.proto.ddsketch_pb2 import DDSketch
 from ddx_traces.stats import ClientStats, StatsBucket, StatsGroup
 from ddx_traces.stats.merge import merge_stats
 from ddx_traces.stats.sketch import Sketch
+from tests.support.builders import taken_from
 
 from .support import body_of, now
 from .test_store import make_stats
@@ -99,7 +100,9 @@ def test_merging_keeps_every_sum(requests: list[list[StatsGroup]]) -> None:
 
 
 def sent(fanout: Any) -> list[dict[str, Any]]:
-    return [each for payload in fanout.primary.take_all() for each in msgspec.msgpack.decode(body_of(payload))["Stats"]]
+    return [
+        each for payload in taken_from(fanout.primary) for each in msgspec.msgpack.decode(body_of(payload))["Stats"]
+    ]
 
 
 def test_the_store_merges_what_one_tracer_has_posted_for_one_bucket() -> None:
@@ -124,7 +127,7 @@ def test_groups_that_were_added_to_others_are_accounted_for_as_merged() -> None:
     snapshot = account.snapshot()
     assert (snapshot.accepted.items, snapshot.held.items, snapshot.dropped["merged"].items) == (7, 3, 4)
     assert snapshot.closes
-    (payload,) = fanout.primary.take_all()
+    (payload,) = taken_from(fanout.primary)
     decoded = msgspec.msgpack.decode(body_of(payload))["Stats"]
     assert payload.items == sum(len(bucket["Stats"]) for each in decoded for bucket in each["Stats"]) == 3
 

@@ -12,6 +12,7 @@ from ddx_core.pipeline import FlushKind
 from ddx_core.tags import TagSet
 from ddx_traces.pipeline import TracesSettings
 from ddx_traces.span import Span, TracerPayload
+from tests.support.builders import taken_from
 from tests.support.cancel import cancel_at_every_step
 
 from .support import HttpClient, Rig, request_bytes, span, v04, wire_trace
@@ -195,7 +196,7 @@ async def test_last_flush_packs_everything_even_when_the_intake_is_down() -> Non
     await rig.pipeline.flush(FlushKind.FINAL)
     rig.check()
     # So that it can be taken off the queue for the next life of the sandbox.
-    assert sum(payload.items for payload in rig.fanout.primary.take_all()) == 10
+    assert sum(payload.items for payload in taken_from(rig.fanout.primary)) == 10
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])

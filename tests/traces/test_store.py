@@ -21,6 +21,7 @@ from ddx_traces.settings import TracesSettings
 from ddx_traces.span import Span, Tracer, TracerPayload
 from ddx_traces.stats import StatsStore, decode_client_stats
 from ddx_traces.store import TraceStore
+from tests.support.builders import taken_from
 
 from .protobuf_reader import read_agent_payload
 from .support import Rig, body_of, function_tags, now, span, spans_in, v04, wire_span, wire_trace
@@ -61,7 +62,7 @@ class Bench:
         while len(self.store):
             self.store.pack()
             self.check()
-        payloads = self.fanout.primary.take_all()
+        payloads = taken_from(self.fanout.primary)
         for each in payloads:
             self.account.deliver(each.items, each.size)
         self.check()
@@ -101,7 +102,7 @@ def test_body_is_compressed_once_it_is_complete() -> None:
     )
     store.add([span()], TracerPayload())
     store.pack()
-    (payload,) = fanout.primary.take_all()
+    (payload,) = taken_from(fanout.primary)
     assert payload.encoding == "zstd"
     assert len(spans_in(payload)) == 1
 
@@ -222,7 +223,7 @@ def test_requests_are_turned_away_only_when_nothing_more_can_be_packed() -> None
     assert snapshot.dropped == {}
     assert snapshot.held.items == trace * 4
     assert snapshot.held.bytes > 8000
-    bench.fanout.primary.take_all()
+    taken_from(bench.fanout.primary)
     bench.account.spool(0, 0)
 
 
@@ -352,7 +353,7 @@ def test_statistics_of_several_tracers_go_into_one_payload_without_their_host() 
         assert store.add(decode_client_stats(body), len(body))
         assert account.snapshot().closes
     assert store.pack() == 2
-    (payload,) = fanout.primary.take_all()
+    (payload,) = taken_from(fanout.primary)
     assert (payload.path, payload.content_type, payload.encoding) == (
         "/api/v0.2/stats",
         "application/msgpack",

@@ -39,11 +39,6 @@ def parse_rfc3339_ns(text: str) -> int:
         raise MalformedInput(f"{text[:40]!r} is no RFC 3339 time") from error
 
 
-def seconds_until(epoch_ms: int, *, now_ns: int, margin_s: float = 0.0) -> float:
-    """Seconds from now to `margin_s` before a platform's deadline (Unix ms); 0.0 when that moment has passed."""
-    return max(0.0, (epoch_ms * ns_per_ms - now_ns) / ns_per_s - margin_s)
-
-
 @lru_cache(maxsize=64)
 def _seconds(text: str) -> int:
     """Remembered, since the log lines of one second share it; it depends on nothing but the text."""

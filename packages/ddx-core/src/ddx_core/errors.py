@@ -24,20 +24,9 @@ class LifecycleError(DdxError):
         self.error_type = error_type
 
 
-class IntakeError(DdxError):
-    """A payload could not be handed to an intake."""
-
-
-class Rejected(IntakeError):
-    """Permanent: the intake would refuse the same payload again."""
-
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Unavailable(IntakeError):
-    """Worth another try later: out of time, of attempts, or of a usable API key.
+class Unavailable(DdxError):
+    """A payload could not be handed to an intake, and another try is worth it later: out of time, of attempts, or of a usable
+    API key. (What an intake refuses for good is no error but an Outcome.)
 
     `maybe_delivered`: an attempt may have arrived all the same. `attempted` is false when nothing was sent at all.
     """

@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 from collections.abc import Sequence
+from typing import Final
 
 import trio
 
@@ -35,32 +36,36 @@ _passing_accept_errors = {
 }
 _overload_accept_errors = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
+_backlog: Final = 512
+# As the vendor's agents have it: to connect takes the right to write.
+_unix_mode: Final = 0o722
 
-async def open_tcp_listener(host: str, port: int, *, backlog: int = 512) -> trio.SocketListener:
+
+async def open_tcp_listener(host: str, port: int) -> trio.SocketListener:
     """Bind one address. `SO_REUSEADDR` is set, so that a port in TIME_WAIT after a restart is no obstacle."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = trio.socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         await sock.bind((host, port))
-        sock.listen(backlog)
+        sock.listen(_backlog)
     except BaseException:
         sock.close()
         raise
     return trio.SocketListener(sock)
 
 
-def open_unix_listener(path: str, *, mode: int = 0o722, backlog: int = 512) -> trio.SocketListener:
+def open_unix_listener(path: str) -> trio.SocketListener:
     """Bind a stream socket at `path`, in place of one that nobody listens on any more. Raises OSError.
 
-    `mode` as the vendor's agents have it: anyone may connect (which takes the right to write), the owner alone may list it.
+    Anyone may connect.
     """
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
-        os.chmod(path, mode)
-        sock.listen(backlog)
+        os.chmod(path, _unix_mode)
+        sock.listen(_backlog)
         return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
     except BaseException:
         sock.close()

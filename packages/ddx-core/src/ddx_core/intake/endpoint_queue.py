@@ -220,13 +220,9 @@ class EndpointQueue:
         for sends in list(in_flight):
             await sends.ended.wait()
 
-    def take_all(self) -> list[Payload]:
-        """Everything that is queued and not in flight, taken off the account's hands: for the spool."""
-        with self._queue.lease() as entries:
-            return [entry.value.payload for entry in entries]
-
     def take_spoolable(self, signal: str) -> list[SpooledPayload]:
-        """The same as what a spool keeps: with its destination, and the doubt about it."""
+        """Everything that is queued and not in flight, taken off the account's hands: for the spool, which knows the queue
+        again by the `signal` and the endpoint's name."""
         with self._queue.lease() as entries:
             return [
                 SpooledPayload(
