@@ -61,12 +61,21 @@ def test_anybody_may_send_and_a_dead_name_is_taken_over(tmp_path: Path) -> None:
     for bind in (bind_datagram_socket, bind_stream_socket):
         first = bind(str(path))
         assert path.stat().st_mode & 0o777 == 0o722
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match="somebody else"):
             bind(str(path))
         first.close()  # as when its process dies: the name stays
         second = bind(f"unix://{path}")
         close_and_unlink(second)
         assert not path.exists()
+
+
+def test_a_socket_of_the_other_kind_is_left_to_its_owner(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    for bind, other in ((bind_datagram_socket, bind_stream_socket), (bind_stream_socket, bind_datagram_socket)):
+        first = bind(path)
+        with pytest.raises(OSError, match="somebody else"):
+            other(path)
+        close_and_unlink(first)
 
 
 def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:

@@ -8,15 +8,14 @@ Rules of this file:
 from __future__ import annotations
 
 import errno
-import os
 import socket
-import stat
 from collections.abc import Sequence
 from typing import Final
 
 import trio
 
 from .. import log
+from ..unix_socket import bind_unix
 from .bounds import Activity, Limits, Load
 from .connection import serve_stream
 from .routes import Routes
@@ -37,8 +36,6 @@ _passing_accept_errors = {
 _overload_accept_errors = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 _backlog: Final = 512
-# As the vendor's agents have it: to connect takes the right to write.
-_unix_mode: Final = 0o722
 
 
 async def open_tcp_listener(host: str, port: int) -> trio.SocketListener:
@@ -56,40 +53,17 @@ async def open_tcp_listener(host: str, port: int) -> trio.SocketListener:
 
 
 def open_unix_listener(path: str) -> trio.SocketListener:
-    """Bind a stream socket at `path`, in place of one that nobody listens on any more. Raises OSError.
+    """Bind a stream socket at `path`, to which anyone may connect, in place of one that nobody listens on any more.
 
-    Anyone may connect.
+    Raises OSError or ValueError.
     """
-    _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = bind_unix(path, socket.SOCK_STREAM)
     try:
-        sock.bind(path)
-        os.chmod(path, _unix_mode)
         sock.listen(_backlog)
         return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
     except BaseException:
         sock.close()
         raise
-
-
-def _remove_stale(path: str) -> None:
-    """Raises OSError when something else than a socket is there, or one that is in use."""
-    try:
-        is_socket = stat.S_ISSOCK(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return
-    if not is_socket:
-        raise OSError(errno.EEXIST, "something else than a socket is there", path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
-        caller.setblocking(False)
-        try:
-            caller.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except BlockingIOError:
-            pass  # its backlog is full, so somebody has it
-    raise OSError(errno.EADDRINUSE, "somebody else listens there", path)
 
 
 async def serve_http(
