@@ -100,7 +100,12 @@ def fuzz(lines: int, seed: int) -> dict[str, int]:
         settled.append(payload.items)
 
     events = EventOutbox(
-        account, tags=TagSet(), compressor=Compressor(Coding.IDENTITY), put=put, max_bytes=1 << 16, sender=Cardinality.HIGH
+        account,
+        tags=TagSet(),
+        compressor=Compressor(Coding.IDENTITY),
+        put=put,
+        max_bytes=1 << 16,
+        sender_cardinality=Cardinality.HIGH,
     )  # fmt: skip
     ingest = Ingest(
         aggregator,

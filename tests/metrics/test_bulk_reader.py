@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ddx_metrics.dogstatsd.bulk_reader import BulkReader, next_pause
 from ddx_metrics.dogstatsd.server import DatagramReceiver, bind_dogstatsd
-from ddx_metrics.settings import Reading
+from ddx_metrics.settings import ReceiverSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="recvmmsg is Linux's")
 
@@ -454,7 +454,7 @@ async def test_what_is_read_while_the_thread_begins_stays_in_order(monkeypatch: 
                 send(10)
 
         is_draining = False
-        receiver = DatagramReceiver(receiving, take, reading=Reading(round_datagrams=100))
+        receiver = DatagramReceiver(receiving, take, settings=ReceiverSettings(round_datagrams=100))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receiver.serve)
             with trio.fail_after(10):
@@ -488,7 +488,7 @@ async def test_under_load_too_only_whole_lines_are_taken() -> None:
         taken: list[bytes] = []
         cut: list[int] = []
         receiver = DatagramReceiver(
-            receiving, taken.extend, reading=Reading(max_bytes=10), count_cut=lambda _, size: cut.append(size)
+            receiving, taken.extend, settings=ReceiverSettings(max_bytes=10), count_cut=lambda _, size: cut.append(size)
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receiver.serve)

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from ddx_metrics.dogstatsd.server import DatagramReceiver, bind_dogstatsd
-from ddx_metrics.settings import Reading
+from ddx_metrics.settings import ReceiverSettings
 
 
 @contextmanager
@@ -159,19 +159,19 @@ def test_a_plain_socket_will_do() -> None:
 
 
 def a_reader(
-    receiving: trio.socket.SocketType, reading: Reading
+    receiving: trio.socket.SocketType, settings: ReceiverSettings
 ) -> tuple[DatagramReceiver, list[bytes], list[tuple[str, int]]]:
     taken: list[bytes] = []
     cut: list[tuple[str, int]] = []
     receiver = DatagramReceiver(
-        receiving, taken.extend, reading=reading, count_cut=lambda reason, size: cut.append((reason, size))
+        receiving, taken.extend, settings=settings, count_cut=lambda reason, size: cut.append((reason, size))
     )
     return receiver, taken, cut
 
 
 def test_of_a_datagram_that_is_too_long_the_whole_lines_are_taken() -> None:
     with bind_dogstatsd("127.0.0.1", 0) as receiving, sender_to(receiving) as send:
-        receiver, taken, cut = a_reader(receiving, Reading(max_bytes=12))
+        receiver, taken, cut = a_reader(receiving, ReceiverSettings(max_bytes=12))
         for datagram in (b"m:1|c\nn:22|c", b"m:1|c\nn:22|c\n", b"m:1|c\nn:333|c", b"one.line:1|c|#a", b"short:1|c"):
             send(datagram)
         receiver.drain()
@@ -182,7 +182,7 @@ def test_of_a_datagram_that_is_too_long_the_whole_lines_are_taken() -> None:
 
 def test_a_last_line_without_newline_is_left_out_where_one_is_required() -> None:
     with bind_dogstatsd("127.0.0.1", 0) as receiving, sender_to(receiving) as send:
-        receiver, taken, cut = a_reader(receiving, Reading(needs_eol=True))
+        receiver, taken, cut = a_reader(receiving, ReceiverSettings(needs_eol=True))
         for datagram in (b"m:1|c\nn:2|c\n", b"m:1|c\nn:2|c", b"n:2|c", b""):
             send(datagram)
         receiver.drain()
@@ -194,7 +194,7 @@ def test_a_round_is_as_long_as_it_is_told_to_be() -> None:
     with bind_dogstatsd("127.0.0.1", 0) as receiving, sender_to(receiving) as send:
         rounds: list[int] = []
         receiver = DatagramReceiver(
-            receiving, lambda datagrams: rounds.append(len(datagrams)), reading=Reading(round_datagrams=40)
+            receiving, lambda datagrams: rounds.append(len(datagrams)), settings=ReceiverSettings(round_datagrams=40)
         )
         for _ in range(100):
             send(b"m:1|c")

@@ -15,7 +15,7 @@ from datadog.dogstatsd.base import DogStatsd
 from ddx_core.pipeline import FlushKind, start_contained
 from ddx_metrics.dogstatsd.server import DatagramReceiver
 from ddx_metrics.dogstatsd.stream import StreamReceiver
-from ddx_metrics.settings import Reading
+from ddx_metrics.settings import ReceiverSettings
 from ddx_metrics.unix_sockets import (
     bind_datagram_socket,
     bind_stream_socket,
@@ -27,7 +27,7 @@ from ddx_metrics.unix_sockets import (
 from .support import Rig
 from .test_framing import framed
 
-reading = Reading()
+settings = ReceiverSettings()
 
 
 @pytest.mark.parametrize("scheme", ["unix", "unixstream"])
@@ -36,7 +36,7 @@ async def test_what_the_datadog_client_sends_arrives(tmp_path: Path, scheme: str
     rig = Rig()
     is_stream = scheme == "unixstream"
     sock = bind_stream_socket(path) if is_stream else bind_datagram_socket(path)
-    (receive_streams if is_stream else receive_datagrams)(rig.pipeline, sock, reading)
+    (receive_streams if is_stream else receive_datagrams)(rig.pipeline, sock, settings)
     async with trio.open_nursery() as nursery:
         await start_contained(nursery, rig.pipeline)
         client = DogStatsd(socket_path=f"{scheme}://{path}", disable_telemetry=True, disable_buffering=False)
@@ -103,7 +103,7 @@ class Stream:
             self.listener,
             self.taken.extend,
             count_cut=lambda reason, size: self.cut.append((reason, size)),
-            reading=Reading(max_bytes=20, needs_eol=needs_eol),
+            settings=ReceiverSettings(max_bytes=20, needs_eol=needs_eol),
             **options,
         )
 
@@ -258,7 +258,7 @@ async def test_a_unix_datagram_above_the_limit_gives_its_whole_lines(tmp_path: P
     path = str(tmp_path / "s")
     rig = Rig()
     sock = bind_datagram_socket(path)
-    receive_datagrams(rig.pipeline, sock, Reading(max_bytes=1000))
+    receive_datagrams(rig.pipeline, sock, ReceiverSettings(max_bytes=1000))
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as client:
         client.sendto(b"m:1|c\n" * 200, path)
         client.sendto(b"n:1|c", path)
@@ -273,7 +273,7 @@ def test_a_drain_takes_all_that_a_unix_datagram_socket_holds(tmp_path: Path) -> 
     """It holds so many datagrams, however long and whatever its buffer's size."""
     sock = bind_datagram_socket(str(tmp_path / "statsd"), rcvbuf=1)
     taken: list[bytes] = []
-    receiver = DatagramReceiver(sock, taken.extend, reading=Reading(round_datagrams=1))
+    receiver = DatagramReceiver(sock, taken.extend, settings=ReceiverSettings(round_datagrams=1))
     sent = 0
     with sock, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
         sender.connect(str(tmp_path / "statsd"))

@@ -55,4 +55,7 @@ def test_nothing_set_gives_the_defaults_of_the_pipeline() -> None:
     assert (metrics.histogram_aggregates, metrics.histogram_percentiles, metrics.max_contexts, metrics.buffer_bytes) == (
         there.histogram_aggregates, there.histogram_percentiles, there.max_contexts, there.max_bytes,
     )  # fmt: skip
-    assert (metrics.datagram_bytes, metrics.round_datagrams) == (there.reading.max_bytes, there.reading.round_datagrams)
+    assert (metrics.datagram_bytes, metrics.round_datagrams) == (
+        there.receiver.max_bytes,
+        there.receiver.round_datagrams,
+    )

@@ -14,7 +14,7 @@ import trio
 
 from ddx_agent.bootstrap import Boot
 from ddx_agent.config import Config
-from ddx_agent.signal_settings import reading
+from ddx_agent.signal_settings import receiver_settings
 from ddx_core import log
 from ddx_core.http import open_unix_listener
 from ddx_metrics.pipeline import MetricsPipeline
@@ -82,7 +82,7 @@ def receive_on_unix_sockets(boot: Boot, config: Config, pipeline: MetricsPipelin
             _tell(boot, variable, path, error)
         else:
             # Its name stays when this process ends: the next one takes over what nobody answers at.
-            receive(pipeline, sock, reading(metrics, "uds"))
+            receive(pipeline, sock, receiver_settings(metrics, "uds"))
             yield sock.close
 
 

@@ -9,7 +9,7 @@ from ddx_agent.environment import LambdaFunction
 from ddx_logs.settings import LogsSettings, OwnLines
 from ddx_metrics.enhanced import EnhancedSettings
 from ddx_metrics.origin import lambda_function
-from ddx_metrics.settings import Cardinality, MetricsSettings, Reading
+from ddx_metrics.settings import Cardinality, MetricsSettings, ReceiverSettings
 from ddx_traces.settings import TracesSettings
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def metrics_settings(config: Config) -> MetricsSettings:
         max_contexts=metrics.max_contexts,
         max_tag_sets=metrics.max_tag_sets,
         max_bytes=metrics.buffer_bytes,
-        reading=reading(metrics, "udp"),
+        receiver=receiver_settings(metrics, "udp"),
     )
 
 
-def reading(metrics: Metrics, transport: str) -> Reading:
-    return Reading(
+def receiver_settings(metrics: Metrics, transport: str) -> ReceiverSettings:
+    return ReceiverSettings(
         max_bytes=metrics.datagram_bytes,
         round_datagrams=metrics.round_datagrams,
         needs_eol=transport in metrics.eol_required,

@@ -39,7 +39,7 @@ max_bytes: Final = 500_000
 _max_known: Final = 10_000
 
 
-class Form(msgspec.Struct, frozen=True):
+class PayloadForm(msgspec.Struct, frozen=True):
     """How pieces become the body of one kind of payload, and how large the intake lets it be."""
 
     path: str
@@ -52,9 +52,11 @@ class Form(msgspec.Struct, frozen=True):
 
 
 _protobuf: Final = "application/x-protobuf"
-series_protobuf: Final = Form("/api/v2/series", _protobuf, 5_242_880, 512_000)
-series_json: Final = Form("/api/v2/series", "application/json", 5_242_880, 512_000, b'{"series":[', b",", b"]}")
-sketches_protobuf: Final = Form("/api/beta/sketches", _protobuf, 4_194_304, 2_621_440)
+series_path: Final = "/api/v2/series"
+sketches_path: Final = "/api/beta/sketches"
+series_protobuf: Final = PayloadForm(series_path, _protobuf, 5_242_880, 512_000)
+series_json: Final = PayloadForm(series_path, "application/json", 5_242_880, 512_000, b'{"series":[', b",", b"]}")
+sketches_protobuf: Final = PayloadForm(sketches_path, _protobuf, 4_194_304, 2_621_440)
 
 PutPayload = Callable[[Payload], None]
 
@@ -64,7 +66,7 @@ class PayloadBuilder:
 
     def __init__(
         self,
-        form: Form,
+        form: PayloadForm,
         compressor: Compressor,
         put: PutPayload,
         account: Account,

@@ -28,8 +28,8 @@ from .context import TooManyTags, context_of
 from .dogstatsd import Ingest, NameFilter, Namespace
 from .dogstatsd.ingest import Admit
 from .dogstatsd.server import DatagramReceiver, HasFileno
-from .encode import Encoder
-from .events import EventOutbox
+from .encode import Encoder, series_path, sketches_path
+from .events import EventOutbox, checks_path, events_path
 from .sample import MetricType, Sample
 from .settings import MetricsSettings
 from .split import split_payload
@@ -37,10 +37,10 @@ from .split import split_payload
 __all__ = ["MetricsPipeline", "MetricsSettings", "lanes"]
 
 lanes: Final = (
-    Lane(frozenset(["/api/v2/series"]), 0.375),
-    Lane(frozenset(["/api/beta/sketches"]), 0.375),
-    Lane(frozenset(["/intake/"]), 0.125),
-    Lane(frozenset(["/api/v1/check_run"]), 0.125),
+    Lane(frozenset([series_path]), 0.375),
+    Lane(frozenset([sketches_path]), 0.375),
+    Lane(frozenset([events_path]), 0.125),
+    Lane(frozenset([checks_path]), 0.125),
 )
 """For `open_fanout`: each API of the metrics intake has its own troubles."""
 
@@ -106,7 +106,7 @@ class MetricsPipeline:
             compressor=compressor,
             put=fanout.put,
             max_bytes=settings.events_bytes,
-            sender=settings.sender_tags,
+            sender_cardinality=settings.sender_tags,
         )
         self._ingest = Ingest(
             self._aggregator,
@@ -122,7 +122,7 @@ class MetricsPipeline:
         )
         self._encoder = Encoder(settings, tags, compressor, fanout.put, account)
         self._receivers: list[Receiver] = [
-            DatagramReceiver(each, self.take_datagrams, reading=settings.reading, count_cut=self.count_cut)
+            DatagramReceiver(each, self.take_datagrams, settings=settings.receiver, count_cut=self.count_cut)
             for each in sockets
         ]
         self._crowded = trio.Event()

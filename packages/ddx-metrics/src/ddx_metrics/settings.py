@@ -11,7 +11,7 @@ whole_datagrams: Final = 65_507
 """The largest payload of a UDP datagram."""
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class ReceiverSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How messages are read from sockets.
 
     `max_bytes` of one datagram or frame are taken; of a longer datagram, the lines that are whole. At most
@@ -64,4 +64,4 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
     sender_tags: Cardinality | None = None
     copies_to: str | None = None
     events_bytes: int = 1_048_576
-    reading: Reading = Reading()
+    receiver: ReceiverSettings = ReceiverSettings()

@@ -13,7 +13,7 @@ import msgspec
 from ddx_core.intake import Compressor, Payload, decompress
 from ddx_core.proto.fields import fields_of, middle
 
-from .events.outbox import checks_path, events_path, join_events
+from .events import checks_path, events_path, join_events
 
 _series = msgspec.json.Decoder(dict[str, list[msgspec.Raw]])
 _checks = msgspec.json.Decoder(list[msgspec.Raw])

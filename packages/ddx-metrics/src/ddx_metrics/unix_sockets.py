@@ -12,7 +12,7 @@ from ddx_core.unix_socket import bind_unix
 from .dogstatsd.server import DatagramReceiver, ask_for_buffer
 from .dogstatsd.stream import StreamReceiver
 from .pipeline import MetricsPipeline
-from .settings import Reading
+from .settings import ReceiverSettings
 
 _backlog: Final = 64
 
@@ -44,17 +44,17 @@ def close_and_unlink(sock: socket.socket) -> None:
         os.unlink(path)
 
 
-def receive_datagrams(pipeline: MetricsPipeline, sock: socket.socket, reading: Reading) -> None:
+def receive_datagrams(pipeline: MetricsPipeline, sock: socket.socket, settings: ReceiverSettings) -> None:
     """Let the pipeline receive on this socket as well; before it serves."""
     pipeline.add_receiver(
-        DatagramReceiver(sock, pipeline.take_datagrams, reading=reading, count_cut=pipeline.count_cut)
+        DatagramReceiver(sock, pipeline.take_datagrams, settings=settings, count_cut=pipeline.count_cut)
     )
 
 
-def receive_streams(pipeline: MetricsPipeline, listener: socket.socket, reading: Reading) -> None:
+def receive_streams(pipeline: MetricsPipeline, listener: socket.socket, settings: ReceiverSettings) -> None:
     """The same for connections to this socket, on which each message follows its length."""
     pipeline.add_receiver(
-        StreamReceiver(listener, pipeline.take_datagrams, reading=reading, count_cut=pipeline.count_cut)
+        StreamReceiver(listener, pipeline.take_datagrams, settings=settings, count_cut=pipeline.count_cut)
     )
 
 

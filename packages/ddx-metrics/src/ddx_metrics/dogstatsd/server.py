@@ -23,7 +23,7 @@ import trio
 
 from ddx_core import log
 
-from ..settings import Reading, whole_datagrams
+from ..settings import ReceiverSettings, whole_datagrams
 from .bulk_reader import BulkReader, charge_bytes
 from .framing import whole_lines
 
@@ -73,9 +73,14 @@ class DatagramReceiver:
     """Hands what arrives on one socket to `take`, in lists. The socket stays its owner's to close."""
 
     def __init__(
-        self, sock: HasFileno, take: TakeDatagrams, *, reading: Reading | None = None, count_cut: CountCut = _ignore
+        self,
+        sock: HasFileno,
+        take: TakeDatagrams,
+        *,
+        settings: ReceiverSettings | None = None,
+        count_cut: CountCut = _ignore,
     ) -> None:
-        self._reading = reading or Reading()
+        self._settings = settings or ReceiverSettings()
         self._sock = sock  # whoever has no other use for it need not keep it
         self._fd = sock.fileno()
         self._take = take
@@ -89,7 +94,7 @@ class DatagramReceiver:
             # Its datagrams are charged to their senders: what it can hold is a number of them, however long.
             self._capacity, self._charge_a_byte = _longest_unix_queue * _least_charge_bytes, 0
         # The payload of a UDP datagram is at most 65,507 bytes; those of Unix sockets may be larger than any buffer.
-        self._may_cut = is_unix or self._reading.max_bytes < whole_datagrams
+        self._may_cut = is_unix or self._settings.max_bytes < whole_datagrams
         # At the rate designed for, a quarter of the buffer fills in this time. A Unix socket holds as few as ten datagrams,
         # however short (net.unix.max_dgram_qlen), and its senders wait or lose what does not fit.
         quarter_s = self._capacity / charge_bytes / _design_rate / 4
@@ -118,7 +123,7 @@ class DatagramReceiver:
         enough = trio.Event()
         bulk = BulkReader(
             self._fd,
-            max_bytes=self._reading.max_bytes + 1,
+            max_bytes=self._settings.max_bytes + 1,
             capacity=self._capacity,
             pause_s=self._pause_s,
             tell_enough=lambda: token.run_sync_soon(enough.set),
@@ -154,7 +159,7 @@ class DatagramReceiver:
     def _in_steps(self, waiting: tuple[list[bytes], int]) -> Iterator[list[bytes]]:
         datagrams, size = waiting
         # Lines take several times the memory of the long datagrams that they came in.
-        step = min(self._reading.round_datagrams, 1 + _most_bytes_at_once * len(datagrams) // max(1, size))
+        step = min(self._settings.round_datagrams, 1 + _most_bytes_at_once * len(datagrams) // max(1, size))
         for first in range(0, len(datagrams), step):
             yield datagrams[first : first + step]
 
@@ -177,8 +182,8 @@ class DatagramReceiver:
         """Read until the socket is empty or the round is full; and what of its buffer that has freed at least, in bytes."""
         datagrams: list[bytes] = []
         # One byte more than is taken tells a datagram that was longer from one that just fits.
-        read, fd, size = os.read, self._fd, self._reading.max_bytes + 1
-        left = self._reading.round_datagrams
+        read, fd, size = os.read, self._fd, self._settings.max_bytes + 1
+        left = self._settings.round_datagrams
         left_bytes = _round_bytes
         drained = _Drained.PART
         try:
@@ -202,12 +207,12 @@ class DatagramReceiver:
         if datagrams:
             if self._may_cut:
                 self._cut_long(datagrams)
-            if self._reading.needs_eol:
+            if self._settings.needs_eol:
                 cut_unfinished(datagrams, self._count_cut)
             self._take(datagrams)
 
     def _cut_long(self, datagrams: list[bytes]) -> None:
-        largest = self._reading.max_bytes
+        largest = self._settings.max_bytes
         for index, datagram in enumerate(datagrams):
             if len(datagram) > largest:
                 datagrams[index], lost = whole_lines(datagram[:largest])

@@ -17,7 +17,7 @@ import trio
 
 from ddx_core import log
 
-from ..settings import Reading
+from ..settings import ReceiverSettings
 from .framing import Frames, FrameTooLarge
 from .server import CountCut, TakeDatagrams, cut_unfinished
 
@@ -37,13 +37,13 @@ class StreamReceiver:
         take: TakeDatagrams,
         *,
         count_cut: CountCut,
-        reading: Reading | None = None,
+        settings: ReceiverSettings | None = None,
         max_connections: int = max_connections,
     ) -> None:
         self._listener = listener
         self._take = take
         self._count_cut = count_cut
-        self._reading = reading or Reading()
+        self._settings = settings or ReceiverSettings()
         self._max_connections = max_connections
         self._connections: dict[_Connection, None] = {}
         """In the order in which they came."""
@@ -98,7 +98,7 @@ class StreamReceiver:
                 sock.close()
                 continue
             sock.setblocking(False)
-            connection = _Connection(sock, self._hand_over, self._count_cut, self._reading.max_bytes)
+            connection = _Connection(sock, self._hand_over, self._count_cut, self._settings.max_bytes)
             self._connections[connection] = None
             self._accepted.append(connection)
             self._came.set()
@@ -118,7 +118,7 @@ class StreamReceiver:
                     break
 
     def _hand_over(self, frames: list[bytes]) -> None:
-        if self._reading.needs_eol:
+        if self._settings.needs_eol:
             cut_unfinished(frames, self._count_cut)
         self._take(frames)
 

@@ -69,12 +69,12 @@ class EventOutbox:
         compressor: Compressor,
         put: Callable[[Payload], None],
         max_bytes: int,
-        sender: Cardinality | None = None,
+        sender_cardinality: Cardinality | None = None,
     ) -> None:
         self._account = account
         self._compressor = compressor
         self._put = put
-        self._sender = sender
+        self._sender_cardinality = sender_cardinality
         self._events: BoundedBuffer[Event] = BoundedBuffer(account, max_bytes=max_bytes, full_reason="events_full")
         self._checks: BoundedBuffer[ServiceCheck] = BoundedBuffer(
             account, max_bytes=max_bytes, full_reason="service_checks_full"
@@ -87,7 +87,7 @@ class EventOutbox:
 
     def take_event(self, line: bytes, now_s: int) -> bool:
         """Take a line that begins with `_e{` and came at `now_s` (Unix seconds). False: malformed, and not counted here."""
-        event = parse_event(line, self._sender)
+        event = parse_event(line, self._sender_cardinality)
         if event is None:
             return False
         if event.time_s is None:
@@ -98,7 +98,7 @@ class EventOutbox:
 
     def take_check(self, line: bytes, now_s: int) -> bool:
         """The same for a line that begins with `_sc|`."""
-        check = parse_service_check(line, self._sender)
+        check = parse_service_check(line, self._sender_cardinality)
         if check is None:
             return False
         if check.time_s is None:

@@ -32,8 +32,8 @@ _statuses: Final = {b"0": 0, b"1": 1, b"2": 2, b"3": 3}
 _most_time_digits: Final = 12
 
 
-def parse_event(line: bytes, sender: Cardinality | None = None) -> Event | None:
-    """`sender`: make tags of the container that the line names, that many unless the line says otherwise."""
+def parse_event(line: bytes, sender_cardinality: Cardinality | None = None) -> Event | None:
+    """`sender_cardinality`: make tags of the container that the line names, that many unless the line says otherwise."""
     header, _, payload = line.partition(b":")
     if len(header) < _shortest_header or not header.startswith(b"_e{") or not header.endswith(b"}"):
         return None
@@ -75,11 +75,12 @@ def parse_event(line: bytes, sender: Cardinality | None = None) -> Event | None:
         priority=priority,
         source_type=source,
         alert_type=alert_type,
-        tags=tags + _sender_tags(fields, sender),
+        tags=tags + _sender_tags(fields, sender_cardinality),
     )
 
 
-def parse_service_check(line: bytes, sender: Cardinality | None = None) -> ServiceCheck | None:
+def parse_service_check(line: bytes, sender_cardinality: Cardinality | None = None) -> ServiceCheck | None:
+    """The same for a service check."""
     mark, *rest = line.split(b"|")
     if mark != b"_sc" or len(rest) < 2 or not rest[0]:
         return None
@@ -106,7 +107,7 @@ def parse_service_check(line: bytes, sender: Cardinality | None = None) -> Servi
         time_s=time_s,
         host=host,
         message=message,
-        tags=tags + _sender_tags(fields, sender),
+        tags=tags + _sender_tags(fields, sender_cardinality),
     )
 
 
@@ -133,5 +134,5 @@ def _tags(data: bytes, about: str) -> tuple[str, ...]:
     return tags[:max_tags]
 
 
-def _sender_tags(fields: Sequence[bytes], sender: Cardinality | None) -> tuple[str, ...]:
-    return () if sender is None else tuple(sender_tags(fields, sender))
+def _sender_tags(fields: Sequence[bytes], sender_cardinality: Cardinality | None) -> tuple[str, ...]:
+    return () if sender_cardinality is None else tuple(sender_tags(fields, sender_cardinality))
