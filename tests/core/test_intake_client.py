@@ -30,13 +30,13 @@ def send_once(
     otherwise: Step = 202,
     settings: ClientSettings = patient,
     policy: RetryPolicy = quick,
-    uncertain: bool = False,
+    doubt: Doubt | None = None,
 ) -> tuple[Sent, ScriptedIntake]:
     intake = ScriptedIntake(script, otherwise=otherwise)
 
     async def scenario() -> Sent:
         async with IntakeClient(settings, policy) as client:
-            return await client.send(an_endpoint(intake.url), a_payload(), uncertain=uncertain)
+            return await client.send(an_endpoint(intake.url), a_payload(), doubt=doubt)
 
     return run_on(backend, scenario, intake), intake
 
@@ -136,10 +136,10 @@ def test_no_connection_at_all_is_no_doubt(backend: str) -> None:
 
 
 def test_the_callers_doubt_is_remembered(backend: str) -> None:
-    sent, _ = send_once(backend, uncertain=True)
+    sent, _ = send_once(backend, doubt=Doubt(copies=1))
     assert sent.repeated
     with pytest.raises(Unavailable) as caught:
-        send_once(backend, otherwise=503, uncertain=True)
+        send_once(backend, otherwise=503, doubt=Doubt(copies=1))
     assert caught.value.maybe_delivered
 
 

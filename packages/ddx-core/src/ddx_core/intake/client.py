@@ -88,19 +88,16 @@ class IntakeClient:
         endpoint: Endpoint,
         payload: Payload,
         *,
-        uncertain: bool = False,
         doubt: Doubt | None = None,
         pauses_until: float = math.inf,
     ) -> Sent:
         """Deliver `payload`, or learn that the endpoint will never take it.
 
-        `uncertain` says that an earlier attempt of the same payload may have arrived. Raises Unavailable when time or
-        attempts ran out, or while there is no API key; its `maybe_delivered` belongs into the next call's `uncertain`.
-        A caller who may be cancelled passes a `doubt` as well and finds the same there. `pauses_until`: an attempt may go on
-        for longer (anyio's time), but no pause between two.
+        Raises Unavailable when time or attempts ran out, or while there is no API key. Who will send the same payload again
+        passes the same `doubt` each time: it says whether an earlier attempt may have arrived, after a cancellation as well.
+        `pauses_until`: an attempt may go on for longer (anyio's time), but no pause between two.
         """
         doubt = doubt or Doubt()
-        doubt.copies = max(doubt.copies, int(uncertain))
         repeated = False
         attempts = 0
         failures = 0
