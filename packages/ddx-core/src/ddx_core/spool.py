@@ -212,26 +212,13 @@ def spool_queues(spool: Spool, fanouts: Mapping[str, Fanout]) -> WriteResult:
 def queue_spooled(spool: Spool, find: Callable[[str], Fanout | None]) -> Amount:
     """At the start of a process: queue what the one before it could not send. Gives what was queued.
 
-    `find` gives the fanout of a signal, by the name that `spool_queues` knew it by.
-
-    A payload whose signal or endpoint is gone cannot be sent any more; it is reported and dropped.
+    `find` gives the fanout of a signal, by the name that `spool_queues` knew it by. A payload whose signal or endpoint
+    is gone cannot be sent any more; it is reported and dropped.
     """
     queued = Amount()
     for each in spool.take():
         amount = Amount(each.payload.items, each.payload.size)
-        fanout = find(each.signal)
-        queue = (
-            next(
-                (
-                    queue
-                    for queue in fanout.queues
-                    if queue.endpoint.name == each.endpoint and queue.takes(each.payload)
-                ),
-                None,
-            )
-            if fanout
-            else None
-        )
+        queue = _queue_for(each, find(each.signal))
         if queue is None:
             log.warning(
                 "spooled_payload_without_endpoint", signal=each.signal, endpoint=each.endpoint, items=amount.items
@@ -241,6 +228,13 @@ def queue_spooled(spool: Spool, find: Callable[[str], Fanout | None]) -> Amount:
         queue.put(each.payload, uncertain=each.uncertain)
         queued = queued + amount
     return queued
+
+
+def _queue_for(spooled: SpooledPayload, fanout: Fanout | None) -> EndpointQueue | None:
+    for queue in fanout.queues if fanout is not None else ():
+        if queue.endpoint.name == spooled.endpoint and queue.takes(spooled.payload):
+            return queue
+    return None
 
 
 def _files(folder: int) -> Iterable[tuple[str, int]]:

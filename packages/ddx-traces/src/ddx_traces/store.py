@@ -120,7 +120,7 @@ class TraceStore:
     @property
     def has_full_payload(self) -> bool:
         """Whether there is as much as a payload may hold, or as the buffer should hold."""
-        return self._buffer.statistics().bytes >= self._full_bytes
+        return self._buffer.waiting_bytes >= self._full_bytes
 
     def make_room(self) -> bool:
         """Whether another request may be let in, after packing what can be packed."""
@@ -227,7 +227,7 @@ class TraceStore:
             return len(entries)
 
     def _is_over_mark(self) -> bool:
-        return self._buffer.statistics().bytes >= self._settings.max_buffer_bytes
+        return self._buffer.waiting_bytes >= self._settings.max_buffer_bytes
 
     def _hold(self, chunk: TraceChunk, payload: TracerPayload, unsettled: _Unsettled) -> None:
         tags = self._tags

@@ -252,9 +252,10 @@ async def _one_request(wire: _Wire, routes: Routes, peer: str) -> bool:
         wire.begin_request()
         plain = parse_request(data, max_bytes=limits.header_bytes)
         if plain is not None:
-            path, query = _split(plain[1])
-            match = routes.find(plain[0], path)
-            if isinstance(match, Match) and plain[3] <= match.route.max_body and wire.can_hold(plain[3]):
+            method, target, _, length, _ = plain
+            path, query = _split_target(target)
+            match = routes.find(method, path)
+            if isinstance(match, Match) and length <= match.route.max_body and wire.can_hold(length):
                 return await _plain_request(wire, match, plain, data, path, query, peer)
         wire.connection.receive_data(data)
     connection = wire.connection
@@ -271,7 +272,7 @@ async def _one_request(wire: _Wire, routes: Routes, peer: str) -> bool:
         return False
     headers = Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers])
     method = event.method.decode("ascii")
-    path, query = _split(event.target.decode("ascii"))
+    path, query = _split_target(event.target.decode("ascii"))
     try:
         match = routes.find(method, path)
         if isinstance(match, NoMatch):
@@ -348,7 +349,7 @@ async def _handle(wire: _Wire, match: Match, request: Request, *, is_plain: bool
     return not response.close
 
 
-def _split(target: str) -> tuple[str, str]:
+def _split_target(target: str) -> tuple[str, str]:
     """The decoded path and the raw query. A target with scheme and host (as to a proxy) counts from its path on."""
     if target[:7].lower() == "http://":
         target = "/" + target[7:].partition("/")[2]
