@@ -37,6 +37,8 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class BufferStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """`entries` and `bytes` are of what is not leased, `items` of everything that is held."""
+
     entries: int
     items: int
     bytes: int

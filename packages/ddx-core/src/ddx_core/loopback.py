@@ -33,6 +33,7 @@ def split_host_port(address: str) -> tuple[str, int]:
 
 
 def render_request(method: str, address: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
+    """One request as bytes. `address` is the peer's, `host:port`."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {address}", "Connection: close"]
     lines.extend(f"{name}: {value}" for name, value in headers.items())
     if body or method != "GET":

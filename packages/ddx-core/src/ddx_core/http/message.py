@@ -55,7 +55,10 @@ class Request(msgspec.Struct, kw_only=True):
 
 
 class Response(msgspec.Struct, kw_only=True):
-    """One answer. `stream`, when given, follows `body` chunk by chunk (chunked transfer coding)."""
+    """One answer. `stream`, when given, follows `body` chunk by chunk (chunked transfer coding).
+
+    `content_type` None sends no such header. `close` ends the connection after it.
+    """
 
     status: int = 200
     body: bytes = b""

@@ -1,7 +1,7 @@
 """The Telemetry API: the subscription, and the listener that takes the batches.
 
 Rules: the answer to the subscription is checked, because without telemetry nobody may wait for an end of invocation. The
-listener answers fast and always 200 for what it could read: Lambda would send a refused batch again for ever.
+listener answers fast and always 200, whatever it made of a batch: Lambda would send a refused one again for ever.
 Source: AWS Lambda Developer Guide, "Lambda Telemetry API reference".
 """
 
@@ -72,7 +72,10 @@ async def subscribe(
 
 
 class TelemetryReceiver:
-    """Takes batches and hands every event to `sink`, in order, synchronously. `events` and `skipped` count."""
+    """Takes batches and hands every event to `sink`, in order, synchronously.
+
+    `batches` and `events` count what was read; `skipped` what was not, by its reason.
+    """
 
     def __init__(self, sink: Callable[[TelemetryEvent], None]) -> None:
         self._sink = sink
