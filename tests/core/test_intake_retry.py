@@ -1,16 +1,14 @@
-"""What an answer means, how long to wait, how a body is compressed, when a breaker opens: the pure parts of the intake."""
+"""What an answer means, how long to wait, when a breaker opens: the pure parts of the intake."""
 
 from __future__ import annotations
 
-import gzip
 from contextlib import suppress
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_core.intake import ApiKey, Coding, Compressor, RetryPolicy, StaticKey, decompress
+from ddx_core.intake import ApiKey, RetryPolicy, StaticKey
 from ddx_core.intake.breaker import Breaker, opens_after
 from ddx_core.intake.retry import Verdict, judge, parse_retry_after
 from tests.support.builders import a_payload
@@ -85,24 +83,6 @@ def test_any_retry_after_gives_a_bounded_pause_or_none(value: str) -> None:
     assert seconds is None or 0 <= seconds <= 86_400
 
 
-@given(st.binary(max_size=2000), st.sampled_from([*Coding]), st.integers(-5, 40))
-def test_what_is_compressed_comes_back(body: bytes, coding: Coding, level: int) -> None:
-    coded, name = Compressor(coding, level).compress(body)
-    match coding:
-        case Coding.IDENTITY:
-            assert (coded, name) == (body, None)
-        case Coding.GZIP:
-            assert (gzip.decompress(coded), name) == (body, "gzip")
-        case Coding.ZSTD:
-            assert (zstandard.ZstdDecompressor().decompress(coded), name) == (body, "zstd")
-
-
-def test_the_same_body_is_compressed_to_the_same_bytes() -> None:
-    for coding in Coding:
-        compressor = Compressor(coding)
-        assert compressor.compress(b"abc" * 100) == compressor.compress(b"abc" * 100)
-
-
 def test_a_breaker_opens_after_failures_in_a_row_and_closes_with_a_delivery() -> None:
     breaker = Breaker()
     for _ in range(opens_after - 1):
@@ -142,25 +122,3 @@ async def test_a_static_key_never_changes() -> None:
 
 def test_a_payload_knows_its_size() -> None:
     assert a_payload(b"12345").size == 5
-
-
-class FailingZstd:
-    def compress(self, body: bytes) -> bytes:
-        raise zstandard.ZstdError("no memory")
-
-
-def test_what_cannot_be_compressed_goes_out_plain_and_says_so() -> None:
-    compressor = Compressor(Coding.ZSTD)
-    compressor._zstd = FailingZstd()  # type: ignore[assignment]  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-    assert compressor.compress(b"body") == (b"body", None)
-
-
-@given(st.binary(max_size=200), st.sampled_from(list(Coding)))
-def test_a_coded_body_is_decoded_again(body: bytes, coding: Coding) -> None:
-    assert decompress(*Compressor(coding).compress(body)) == body
-
-
-@given(st.binary(max_size=60), st.sampled_from(["zstd", "gzip", "br"]))
-def test_decoding_what_is_nobodys_body_is_a_value_error(body: bytes, encoding: str) -> None:
-    with suppress(ValueError):
-        decompress(body, encoding)
