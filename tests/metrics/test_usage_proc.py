@@ -11,15 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddx_core.errors import MalformedInput
-from ddx_metrics.usage import (
-    Cpu,
-    Network,
-    ProcReader,
-    parse_cpu,
-    parse_network,
-    parse_soft_limit,
-    parse_uptime_ms,
-)
+from ddx_metrics.usage import Cpu, Network, ProcReader
+from ddx_metrics.usage.proc import parse_cpu, parse_network, parse_soft_limit, parse_uptime_ms
 
 header = b"""Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed

@@ -13,18 +13,8 @@ from hypothesis import strategies as st
 
 from ddx_core.events import Report, ReportMetrics, RuntimeDone, Start
 from ddx_core.invocation import Invocation
-from ddx_metrics.usage import (
-    Cpu,
-    Network,
-    ProcReader,
-    Reading,
-    Space,
-    Usage,
-    UsageSampler,
-    cpu_time_values,
-    network_values,
-    utilization_values,
-)
+from ddx_metrics.usage import Cpu, Network, ProcReader, Reading, Space, Usage, UsageSampler
+from ddx_metrics.usage.values import cpu_time_values, network_values, utilization_values
 
 
 def idle(uptime_ms: float, total_ms: float, **cores: float) -> Reading:
