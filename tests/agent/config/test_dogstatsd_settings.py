@@ -31,6 +31,20 @@ def test_lists_are_separated_by_commas_or_spaces() -> None:
     assert metrics.histogram_percentiles == (50, 95, 99, 100)
 
 
+@pytest.mark.parametrize("text", ["myapp", "my_app", "my.app", "myApp123", "a1.b2_c3"])
+def test_a_beginning_of_a_name_may_be_the_namespace(text: str) -> None:
+    for written in (text, f" \t{text}\n"):
+        config, complaints = load(DD_STATSD_METRIC_NAMESPACE=written)
+        assert (config.metrics.namespace, complaints) == (text, [])
+
+
+@pytest.mark.parametrize("text", ["1myapp", "_myapp", ".myapp", "-myapp", "my-app", "my app", "my@app", "my#app", "é"])
+def test_anything_else_is_no_namespace(text: str) -> None:
+    config, (complaint,) = load(DD_STATSD_METRIC_NAMESPACE=text)
+    assert config.metrics.namespace is None
+    assert "expected a letter" in complaint
+
+
 def test_the_newer_name_of_the_blocklist_is_stronger() -> None:
     config, _ = load(DD_STATSD_METRIC_BLOCKLIST="old", DD_METRIC_FILTERLIST="new")
     assert config.metrics.blocklist == ("new",)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
-
-_accepted: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
 
 # Integrations and tracers whose metrics have dashboards of their own; the Agent leaves their names alone
 # (statsd_metric_namespace_blacklist). Lambda's enhanced metrics are the platform's, whoever sends them.
@@ -37,12 +34,6 @@ _exempt: Final = tuple(
     )
 )
 _platform: Final = "aws.lambda.enhanced."
-
-
-def valid_namespace(text: str) -> str | None:
-    """The namespace without blanks around it; None when it is empty or no beginning of a metric's name."""
-    text = text.strip()
-    return text if _accepted.fullmatch(text) else None
 
 
 class Namespace:
