@@ -20,7 +20,6 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Flag, auto
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,17 +29,11 @@ from ddx_core.events import InitReport, InitStart, Report, RestoreReport, Runtim
 from ddx_core.invocation import Invocation, InvocationObserver
 
 from ..sample import AddSamples, Sample
-from .report import (
-    Values,
-    managed_values,
-    post_runtime_duration_ms,
-    report_values,
-    runtime_done_values,
-    used_all_memory,
-)
+from .report import managed_values, post_runtime_duration_ms, report_values, runtime_done_values, used_all_memory
+from .runs import Counted, Run, Runs
 
 if TYPE_CHECKING:
-    from ..usage import Reading, Usage
+    from ..usage import Usage
 
 _prefix: Final = "aws.lambda.enhanced."
 _max_remembered: Final = 500
@@ -63,56 +56,11 @@ class EnhancedSettings(msgspec.Struct, frozen=True, kw_only=True):
     is_new_sandbox: bool = True
 
 
-class _Counted(Flag):
-    """What was counted for one run."""
-
-    NOTHING = 0
-    ERROR = auto()
-    REPORTED = auto()
-    """Its library has reported an error."""
-    TIMEOUT = auto()
-    OUT_OF_MEMORY = auto()
-    POST_RUNTIME = auto()
-    USAGE = auto()
-    PEAKS = auto()
-
-
-class _Known:
-    """What is remembered of one run of an invocation; `invocation` is None while only its id was spoken of.
-
-    A request id comes again when Lambda retries a failed event: that is a run of its own, `earlier` the one before.
-    `before` and `after` are readings of the machine; `peaks` waits here when the next invocation began before the end of
-    this one was told.
-    """
-
-    __slots__ = ("_counted", "after", "before", "earlier", "invocation", "peaks")
-
-    def __init__(self, invocation: Invocation | None, earlier: _Known | None = None) -> None:
-        self.invocation = invocation
-        self.earlier = earlier
-        self.before: Reading | None = None
-        self.after: Reading | None = None
-        self.peaks: Values | None = None
-        self._counted = _Counted.NOTHING
-
-    def has(self, what: _Counted) -> bool:
-        return what in self._counted
-
-    def take_over(self, early: _Known) -> None:
-        """What was counted before this run began is its own."""
-        self._counted |= early._counted
-
-    def first_time(self, what: _Counted) -> bool:
-        """Whether this was not counted for the run before; it is from here on."""
-        before = self._counted
-        self._counted |= what
-        return what not in before
-
-
 class EnhancedMetrics(InvocationObserver):
     """`architecture` is `x86_64` or `arm64` (for the price). Samples go to `add`.
 
-    `drain`, if given, is called before a new invocation begins: what the one before sent by itself is then told apart.
+    `drain`, if given, takes in what lies in the sockets. It is called before a new invocation begins and when the end of one
+    is told, so that what each sent by itself is told apart; and where invocations overlap, before the errors of libraries are matched with others'.
     `usage`, if given, is read for what invocations use of the machine.
     """
 
@@ -136,21 +84,16 @@ class EnhancedMetrics(InvocationObserver):
         self._runtime: str | None = None
         self._is_durable = False
         self._init_type: str | None = None
-        self._first: _Known | None = None
-        self._latest: _Known | None = None
-        self._latest_has_ended = False
-        self._early = _Known(None)
-        """Of the run that begins next."""
+        self._max_remembered = _max_remembered if settings.one_at_a_time else _max_overlapping
+        self._runs = Runs(most=self._max_remembered)
         self._running: set[str] = set()
         self._reported_errors = 0
         """Where invocations overlap: errors that libraries reported and nobody else has told of."""
-        self._only_by_tracer: dict[_Known, None] = {}
+        self._only_by_tracer: dict[Run, None] = {}
         """Where invocations overlap: failed runs, told by their tracers, whose libraries may report the same yet."""
-        self._held_back: tuple[_Known, int] | None = None
+        self._held_back: tuple[Run, int] | None = None
         self._start_is_known = not settings.holds_first
         self._init_is_counted = False
-        self._known: dict[str, _Known] = {}
-        self._max_remembered = _max_remembered if settings.one_at_a_time else _max_overlapping
 
     # --- what others know ---
 
@@ -160,16 +103,16 @@ class EnhancedMetrics(InvocationObserver):
 
     def invocation_error(self, request_id: str | None) -> None:
         """A tracer tells that an invocation failed; None: the latest one."""
-        known = self._find(request_id)
-        if not self._settings.one_at_a_time and not known.has(_Counted.ERROR):
-            self._match_error(known)
-            if not known.has(_Counted.ERROR) and len(self._only_by_tracer) < self._max_remembered:
-                self._only_by_tracer[known] = None
-        self._count_error(known, self._now_s())
+        run = self._runs.find(request_id)
+        if not self._settings.one_at_a_time and not run.has(Counted.ERROR):
+            self._match_error(run)
+            if not run.has(Counted.ERROR) and len(self._only_by_tracer) < self._max_remembered:
+                self._only_by_tracer[run] = None
+        self._count_error(run, self._now_s())
 
     def out_of_memory(self, request_id: str | None, time_ns: int) -> None:
         """A sign of exhausted memory was seen, at `time_ns` (Unix); None: in whatever invocation was the latest."""
-        self._count_out_of_memory(self._find(request_id), time_ns // ns_per_s)
+        self._count_out_of_memory(self._runs.find(request_id), time_ns // ns_per_s)
 
     def admit_error(self) -> bool:
         """A library reports an error of the running invocation by itself: whether its sample is the one to count.
@@ -184,11 +127,9 @@ class EnhancedMetrics(InvocationObserver):
                 return False
             self._reported_errors += 1
             return True
-        known = self._latest or self._early
-        if self._latest_has_ended and (known.has(_Counted.REPORTED) or not known.has(_Counted.ERROR)):
-            known = self._early
-        known.first_time(_Counted.REPORTED)
-        return known.first_time(_Counted.ERROR)
+        run = self._runs.of_report()
+        run.first_time(Counted.REPORTED)
+        return run.first_time(Counted.ERROR)
 
     # --- what the tracker tells ---
 
@@ -206,58 +147,55 @@ class EnhancedMetrics(InvocationObserver):
     def on_restore_report(self, event: RestoreReport) -> None:
         if event.metrics is not None:
             seconds = event.metrics.duration_ms * 0.001
-            self._emit([("snapstart_restore_duration", seconds)], event.time_ns // ns_per_s, self._tags(self._first))
+            self._emit(
+                [("snapstart_restore_duration", seconds)], event.time_ns // ns_per_s, self._tags(self._runs.first)
+            )
 
     def on_invoke(self, invocation: Invocation) -> None:
         if self._drain is not None:
             self._drain()
         self._release()
-        before, self._latest = self._latest, self._known_as(invocation)
+        previous, run = self._runs.latest, self._runs.begin(invocation)
         if self._usage is not None:
-            self._begin_usage(self._usage, before, self._latest)
-        self._latest_has_ended = not invocation.is_running
-        self._latest.take_over(self._early)
-        self._early = _Known(None)
-        if self._first is None:
-            self._first = self._latest
+            self._begin_usage(self._usage, previous, run)
         if not self._settings.one_at_a_time and len(self._running) < self._max_remembered:
             self._running.add(invocation.request_id)
         time_s = (invocation.invoked_ns or self._now_ns()) // ns_per_s
-        if self._start_is_known or self._latest is not self._first:
-            self._emit([("invocations", 1.0)], time_s, self._tags(self._latest))
+        if self._start_is_known or run is not self._runs.first:
+            self._emit([("invocations", 1.0)], time_s, self._tags(run))
         else:
-            self._held_back = (self._latest, time_s)
+            self._held_back = (run, time_s)
 
     def on_runtime_done(self, invocation: Invocation, event: RuntimeDone) -> None:
         self._release()
-        known, time_s = self._known_as(invocation), event.time_ns // ns_per_s
-        self._end(known, invocation)
-        self._emit(runtime_done_values(event), time_s, self._tags(known))
-        self._count_status(known, event.status, event.error_type, time_s)
-        self._count_post_runtime(known, invocation)
+        run, time_s = self._runs.of(invocation), event.time_ns // ns_per_s
+        self._end(run)
+        self._emit(runtime_done_values(event), time_s, self._tags(run))
+        self._count_status(run, event.status, event.error_type, time_s)
+        self._count_post_runtime(run, invocation)
         if self._usage is not None and self._settings.one_at_a_time:
-            self._tell_peaks(self._usage, known)
+            self._tell_peaks(self._usage, run)
 
     def on_report(self, invocation: Invocation, event: Report) -> None:
         self._release()
-        known, time_s = self._known_as(invocation), event.time_ns // ns_per_s
-        self._end(known, invocation)
-        self._emit(report_values(event, self._architecture), time_s, self._tags(known))
+        run, time_s = self._runs.of(invocation), event.time_ns // ns_per_s
+        self._end(run)
+        self._emit(report_values(event, self._architecture), time_s, self._tags(run))
         if not event.metrics.is_on_demand and invocation.runtime_done is None:
-            self._emit(managed_values(event), time_s, self._tags(known))
-        self._count_status(known, event.status, event.error_type, time_s)
+            self._emit(managed_values(event), time_s, self._tags(run))
+        self._count_status(run, event.status, event.error_type, time_s)
         if used_all_memory(event):
-            self._count_out_of_memory(known, time_s)
-        self._count_post_runtime(known, invocation)
+            self._count_out_of_memory(run, time_s)
+        self._count_post_runtime(run, invocation)
         if event.metrics.init_duration_ms is not None:
             self._count_init(event.metrics.init_duration_ms, time_s)
         if self._usage is not None:
-            self._tell_usage(self._usage, known)
-        if known in self._only_by_tracer:
+            self._tell_usage(self._usage, run)
+        if run in self._only_by_tracer:
             # A library sends its own before the end: what has not come with this comes no more.
             if self._drain is not None:
                 self._drain()
-            self._only_by_tracer.pop(known, None)
+            self._only_by_tracer.pop(run, None)
         self._running.discard(invocation.request_id)
         if not self._running:
             self._reported_errors = 0
@@ -266,110 +204,102 @@ class EnhancedMetrics(InvocationObserver):
     def on_shutdown(self, event: Shutdown) -> None:
         self._release()
         values = [("shutdowns", 1.0)]
-        if self._latest is None and self._settings.is_new_sandbox:
+        if self._runs.latest is None and self._settings.is_new_sandbox:
             values.append(("unused_init", 1.0))
         if self._usage is not None and not self._settings.one_at_a_time:
             values += self._usage.peak_values()
-        self._emit(values, self._now_s(), self._tags(self._latest))
+        self._emit(values, self._now_s(), self._tags(self._runs.latest))
 
     # --- counting ---
 
     def _release(self) -> None:
         """Count the invocation that was held back."""
         if self._held_back is not None:
-            known, time_s = self._held_back
+            run, time_s = self._held_back
             self._held_back = None
-            self._emit([("invocations", 1.0)], time_s, self._tags(known))
+            self._emit([("invocations", 1.0)], time_s, self._tags(run))
 
-    def _end(self, known: _Known, invocation: Invocation) -> None:
-        """A run is over: what its library sent lies in the sockets by now, so whatever comes after that is of the next one."""
-        if not self._settings.one_at_a_time:
-            return
-        lacks_invoke = invocation.invoked_ns is None
-        if not lacks_invoke and (known is not self._latest or self._latest_has_ended):
-            return
-        if self._drain is not None:
-            self._drain()
-        if lacks_invoke:
-            known.take_over(self._early)
-            self._early = _Known(None)
-        else:
-            self._latest_has_ended = True
+    def _end(self, run: Run) -> None:
+        """What its library sent lies in the sockets by now, so whatever comes after that is of the next run."""
+        if self._settings.one_at_a_time and not self._runs.has_ended(run):
+            if self._drain is not None:
+                self._drain()
+            self._runs.end(run)
 
-    def _count_status(self, known: _Known, status: str, error_type: str | None, time_s: int) -> None:
+    def _count_status(self, run: Run, status: str, error_type: str | None, time_s: int) -> None:
         if status == "success":
             return
-        if status == "error" and not self._settings.one_at_a_time and not known.has(_Counted.ERROR):
-            self._match_error(known)
-        self._count_error(known, time_s)
-        if status == "timeout" and known.first_time(_Counted.TIMEOUT):
-            self._emit([("timeouts", 1.0)], time_s, self._tags(known))
+        if status == "error" and not self._settings.one_at_a_time and not run.has(Counted.ERROR):
+            self._match_error(run)
+        self._count_error(run, time_s)
+        if status == "timeout" and run.first_time(Counted.TIMEOUT):
+            self._emit([("timeouts", 1.0)], time_s, self._tags(run))
         if status == "error" and error_type == "Runtime.OutOfMemory":
-            self._count_out_of_memory(known, time_s)
+            self._count_out_of_memory(run, time_s)
 
-    def _match_error(self, known: _Known) -> None:
+    def _match_error(self, run: Run) -> None:
         """Take one that a library has reported for this one's."""
         if self._drain is not None:
             self._drain()
         if self._reported_errors:
             self._reported_errors -= 1
-            known.first_time(_Counted.ERROR)
+            run.first_time(Counted.ERROR)
 
-    def _count_error(self, known: _Known, time_s: int) -> None:
-        if known.first_time(_Counted.ERROR):
-            self._emit([("errors", 1.0)], time_s, self._tags(known))
+    def _count_error(self, run: Run, time_s: int) -> None:
+        if run.first_time(Counted.ERROR):
+            self._emit([("errors", 1.0)], time_s, self._tags(run))
 
-    def _count_out_of_memory(self, known: _Known, time_s: int) -> None:
-        if known.first_time(_Counted.OUT_OF_MEMORY):
-            self._emit([("out_of_memory", 1.0)], time_s, self._tags(known))
+    def _count_out_of_memory(self, run: Run, time_s: int) -> None:
+        if run.first_time(Counted.OUT_OF_MEMORY):
+            self._emit([("out_of_memory", 1.0)], time_s, self._tags(run))
 
-    def _count_post_runtime(self, known: _Known, invocation: Invocation) -> None:
+    def _count_post_runtime(self, run: Run, invocation: Invocation) -> None:
         """Whichever of the two records it takes comes last."""
         report, runtime_done = invocation.report, invocation.runtime_done
         if report is None or runtime_done is None:
             return
         duration_ms = post_runtime_duration_ms(report, runtime_done)
-        if duration_ms is not None and known.first_time(_Counted.POST_RUNTIME):
-            self._emit([("post_runtime_duration", duration_ms)], report.time_ns // ns_per_s, self._tags(known))
+        if duration_ms is not None and run.first_time(Counted.POST_RUNTIME):
+            self._emit([("post_runtime_duration", duration_ms)], report.time_ns // ns_per_s, self._tags(run))
 
     def _count_init(self, duration_ms: float, time_s: int) -> None:
         """Once for a sandbox: the init report tells it, and so does the first invocation's report."""
         if self._init_is_counted:
             return
         self._init_is_counted = True
-        self._emit([("init_duration", duration_ms * 0.001)], time_s, self._tags(self._first))
+        self._emit([("init_duration", duration_ms * 0.001)], time_s, self._tags(self._runs.first))
 
     # --- the machine ---
 
-    def _begin_usage(self, usage: Usage, previous: _Known | None, known: _Known) -> None:
+    def _begin_usage(self, usage: Usage, previous: Run | None, run: Run) -> None:
         reading = usage.read()
-        known.before = reading
+        run.before = reading
         if not self._settings.one_at_a_time:
             return
         if previous is not None and previous.after is None:
             previous.after = reading
             was_told_of = previous.invocation is not None and previous.invocation.start_ns is not None
-            if was_told_of and not previous.has(_Counted.PEAKS):
+            if was_told_of and not previous.has(Counted.PEAKS):
                 previous.peaks = usage.peak_values()
         usage.reset()
 
-    def _tell_peaks(self, usage: Usage, known: _Known) -> None:
+    def _tell_peaks(self, usage: Usage, run: Run) -> None:
         """At the end of a run: how busy the cores were in it, and the most that was in use."""
-        if known.before is None or not known.first_time(_Counted.PEAKS):
+        if run.before is None or not run.first_time(Counted.PEAKS):
             return
-        values = usage.busy(known.before, known.after)
-        if known.peaks is not None:
-            values += known.peaks
-            known.peaks = None
-        elif known is self._latest:
+        values = usage.busy(run.before, run.after)
+        if run.peaks is not None:
+            values += run.peaks
+            run.peaks = None
+        elif run is self._runs.latest:
             values += usage.peak_values()
-        self._emit(values, self._now_s(), self._tags(known))
+        self._emit(values, self._now_s(), self._tags(run))
 
-    def _tell_usage(self, usage: Usage, known: _Known) -> None:
+    def _tell_usage(self, usage: Usage, run: Run) -> None:
         """With the report: bytes and CPU time. Where invocations overlap so do these."""
-        if known.before is None or not known.first_time(_Counted.USAGE):
+        if run.before is None or not run.first_time(Counted.USAGE):
             return
-        before, after = known.before, known.after or usage.read()
+        before, after = run.before, run.after or usage.read()
         values = usage.used(before, after)
         if not self._settings.one_at_a_time:
             values += usage.busy(before, after)
@@ -377,36 +307,9 @@ class EnhancedMetrics(InvocationObserver):
             self._peaks_told_s = self._peaks_told_s or now_s
             if not 0 <= now_s - self._peaks_told_s < managed_peaks_s:
                 self._peaks_told_s = now_s
-                self._emit(usage.peak_values(), now_s, self._tags(known))
+                self._emit(usage.peak_values(), now_s, self._tags(run))
                 usage.reset()
-        self._emit(values, self._now_s(), self._tags(known))
-
-    def _known_as(self, invocation: Invocation) -> _Known:
-        """What is remembered of a run; the oldest id is forgotten for a new one."""
-        known = self._known.get(invocation.request_id)
-        if known is None:
-            return self._remember(invocation.request_id, _Known(invocation))
-        if known.invocation is None:
-            known.invocation = invocation
-        if known.invocation is invocation:
-            return known
-        if known.earlier is not None and known.earlier.invocation is invocation:
-            return known.earlier
-        known.earlier = None
-        return self._remember(invocation.request_id, _Known(invocation, known))
-
-    def _find(self, request_id: str | None) -> _Known:
-        """The latest run of that id; None: of whichever was the latest of all."""
-        if request_id is None:
-            return self._latest or self._early
-        return self._known.get(request_id) or self._remember(request_id, _Known(None))
-
-    def _remember(self, request_id: str, known: _Known) -> _Known:
-        self._known.pop(request_id, None)
-        if len(self._known) >= self._max_remembered:
-            del self._known[next(iter(self._known))]
-        self._known[request_id] = known
-        return known
+        self._emit(values, self._now_s(), self._tags(run))
 
     # --- samples ---
 
@@ -414,12 +317,12 @@ class EnhancedMetrics(InvocationObserver):
         if self._settings.enabled and values:
             self._add([Sample(name=_prefix + name, value=value, time_s=time_s, tags=tags) for name, value in values])
 
-    def _tags(self, known: _Known | None) -> tuple[str, ...]:
+    def _tags(self, run: Run | None) -> tuple[str, ...]:
         tags: list[str] = []
-        if known is not None:
-            if known.invocation is not None:
-                tags.append("cold_start:true" if known.invocation.cold_start else "cold_start:false")
-                if known.invocation.proactive:
+        if run is not None:
+            if run.invocation is not None:
+                tags.append("cold_start:true" if run.invocation.cold_start else "cold_start:false")
+                if run.invocation.proactive:
                     tags.append("proactive_initialization:true")
             if self._runtime is not None:
                 tags.append(f"runtime:{self._runtime}")
