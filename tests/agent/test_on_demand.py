@@ -76,8 +76,8 @@ class World:
         if self.says_start:
             self.tracker.observe(Start(request_id=request_id, time_ns=1))
 
-    def done(self, request_id: str) -> None:
-        self.tracker.observe(RuntimeDone(request_id=request_id))
+    def done(self, request_id: str, *, status: str = "success", error_type: str | None = None) -> None:
+        self.tracker.observe(RuntimeDone(request_id=request_id, status=status, error_type=error_type))
 
     async def finish(self) -> None:
         await self.source.asked.wait()
@@ -168,6 +168,62 @@ async def test_a_flush_adds_no_more_than_the_ceiling(autojump_clock: MockClock) 
         world.done("r1")
         await world.source.asked.wait()
         assert trio.current_time() - ended == pytest.approx(2)
+
+
+async def test_a_crash_is_not_followed_by_a_wait_as_the_time_for_the_shutdown_runs_already(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world("end", flush_s=10) as world:
+        await world.invoke("r1")
+        await trio.sleep(1)
+        world.done("r1", status="error", error_type="Runtime.ExitError")
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.source.asked_at[-1] == trio.current_time()
+        assert world.kinds == [FlushKind.BACKGROUND]
+
+
+async def test_a_crash_ends_the_wait_for_a_flush(autojump_clock: MockClock) -> None:
+    async with open_world("periodically,100", flush_s=10) as world:
+        await trio.sleep(1)
+        await world.invoke("r1")
+        await trio.sleep(0.5)
+        assert world.kinds == [FlushKind.BLOCKING]
+        world.done("r1", status="error", error_type="Runtime.ExitError")
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.source.asked_at[-1] == trio.current_time()
+        assert world.kinds == [FlushKind.BLOCKING, FlushKind.BACKGROUND]
+
+
+async def test_a_crash_told_before_its_invoke_is_one_all_the_same(autojump_clock: MockClock) -> None:
+    async with open_world("end", flush_s=10) as world:
+        await world.source.asked.wait()
+        world.tracker.observe(Start(request_id="r1", time_ns=1))
+        world.done("r1", status="error", error_type="Runtime.ExitError")
+        await world.invoke("r1")
+        assert world.source.asked_at[-1] == trio.current_time()
+        assert world.kinds == [FlushKind.BACKGROUND]
+
+
+async def test_a_failed_handler_and_a_life_before_this_one_end_no_sandbox(autojump_clock: MockClock) -> None:
+    async with open_world("end", flush_s=1) as world:
+        await world.invoke("r1")
+        world.done("of the life before", status="timeout")
+        world.done("r1", status="error", error_type="Runtime.Unknown")
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.kinds == [FlushKind.BLOCKING]
+        await world.source.asked.wait()
+        assert list(world.mode.added_ms) == pytest.approx([1000])
+
+
+async def test_a_sandbox_that_outlives_its_reset_is_flushed_as_before(autojump_clock: MockClock) -> None:
+    async with open_world("end", flush_s=1) as world:
+        await world.invoke("r1")
+        world.done("r1", status="failure")
+        await world.invoke("r2")
+        await trio.sleep(3)
+        world.done("r2")
+        await world.source.asked.wait()
+        assert world.kinds == [FlushKind.BACKGROUND, FlushKind.BLOCKING]
 
 
 @pytest.mark.parametrize("strategy", ["end", "periodically,800"])

@@ -243,6 +243,25 @@ def test_an_end_without_measured_durations_is_an_end(metrics: dict[str, Any]) ->
     assert parsed == RuntimeDone(time_ns=time_ns, request_id="r", status="timeout")
 
 
+@pytest.mark.parametrize(
+    ("status", "error_type", "expected"),
+    [
+        ("success", None, False),
+        ("error", None, False),
+        ("error", "Function.Unknown", False),
+        ("error", "Runtime.Unknown", False),  # what Lambda calls a handler's error of any other name
+        ("error", "Runtime.MarshalError", False),
+        ("error", "Runtime.ExitError", True),
+        ("error", "Runtime.OutOfMemory", True),
+        ("error", "Extension.Crash", True),
+        ("failure", "Sandbox.Failure", True),
+        ("timeout", None, True),
+    ],
+)
+def test_an_end_tells_whether_the_sandbox_ends_with_it(status: str, error_type: str | None, expected: bool) -> None:
+    assert RuntimeDone(request_id="r", status=status, error_type=error_type).ends_sandbox is expected
+
+
 def test_the_kind_of_report_shows_in_its_metrics() -> None:
     on_demand, managed = (parsed for kind, _, parsed in vectors if kind == "platform.report")
     assert isinstance(on_demand, Report)

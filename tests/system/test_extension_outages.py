@@ -196,6 +196,23 @@ async def test_what_a_timed_out_life_could_not_send_is_sent_by_the_next(tmp_path
         assert not list((tmp_path / "spool").iterdir())
 
 
+async def test_what_a_crashed_life_could_not_send_is_sent_by_the_next_though_the_intake_hangs(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        for kind in kinds:
+            world.intake.script.add(kind, *[hang] * 40)
+        result = await world.platform.invoke({"id": "i0", "lines": 5, "metrics": 20, "spans": 10, "crash": True})
+        assert result.error_type == "Runtime.ExitError"
+        (life,) = world.platform.life_ends
+        assert [exit.code for exit in life.exits if exit.name == "datadog-agent"] == [0], "it was not killed"
+        world.intake.script.clear()
+        await tell(world, 1)
+        await world.end()
+        assert world.lines_of("i0") == [f"i0 line {line}" for line in range(5)]
+        assert len(world.intake.store.spans(name="work")) == 20
+        sketches = world.intake.store.sketches(name="i0.values")
+        assert sum(each.sketch.cnt for each in sketches if each.sketch) == 20
+
+
 async def test_a_refused_key_is_told_once_and_harms_nobody(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         for kind in kinds:

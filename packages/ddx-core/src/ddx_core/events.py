@@ -126,6 +126,10 @@ class RuntimeDoneMetrics(msgspec.Struct, frozen=True, kw_only=True, rename="came
     produced_bytes: int | None = None
 
 
+# A runtime that reports an error of its handler may give it any other name that begins with "Runtime.".
+_fatal_errors = frozenset({"Runtime.ExitError", "Runtime.OutOfMemory", "Extension.Crash", "Extension.ExitError"})
+
+
 class RuntimeDone(_Event, frozen=True, kw_only=True, rename="camel"):
     """The runtime has finished one invocation (or was given up); `status` is success, error, failure or timeout."""
 
@@ -135,6 +139,11 @@ class RuntimeDone(_Event, frozen=True, kw_only=True, rename="camel"):
     error_type: str | None = None
     metrics: RuntimeDoneMetrics | None = None
     spans: tuple[SpanTiming, ...] = ()
+
+    @property
+    def ends_sandbox(self) -> bool:
+        """Lambda resets the sandbox after this; a handler that merely failed keeps it."""
+        return self.status in ("timeout", "failure") or self.error_type in _fatal_errors
 
 
 class ReportMetrics(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -32,12 +32,12 @@ class Flusher:
         self.blocking_seconds: deque[float] = deque(maxlen=100)
 
     async def wait_for(self, kind: FlushKind, *, seconds: float) -> None:
-        """Flush now, for at most `seconds`."""
+        """Flush now, for at most `seconds`. Only the last flush goes on when the caller is cancelled."""
         self.last_ms = self._elapsed.ms()
         async with trio.open_nursery() as nursery:
             if kind is FlushKind.FINAL:
                 nursery.start_soon(self._end_background, last_grace(seconds))
-            result = await flush_all(self._pipelines, kind, seconds=seconds)
+            result = await flush_all(self._pipelines, kind, seconds=seconds, shield=kind is FlushKind.FINAL)
             nursery.cancel_scope.cancel("flushed")
         self.counts[kind.value] += 1
         if not result.in_time:

@@ -3,6 +3,8 @@
 Rules of this file:
 - Until this loop asks for the next event, Lambda bills the invocation. So nothing here waits without a bound: for the end of
   the invocation at most until shortly before its deadline, for a flush at most `max_added_s`.
+- A sandbox that is reset (a crash, a timeout) has its SHUTDOWN waiting behind the next event, with the time for it running
+  out: nothing is waited for any more.
 - Nobody waits for telemetry that will not come: there is none (`has_telemetry`), none has come for this invocation in its
   first second, or a recent end was never told. A function that works until its deadline is no sign of that.
 """
@@ -48,8 +50,13 @@ class EndOfInvocation(InvocationObserver):
         self._given_up: Invocation | None = None
         self._distrust = 0
         self._left_out = 0
+        self.sandbox_ends = trio.Event()
+        """Set when the sandbox is reset after the present invocation."""
 
     def on_runtime_done(self, invocation: Invocation, event: RuntimeDone) -> None:
+        # The end of a life before this one may be told late.
+        if event.ends_sandbox and invocation.has_begun:
+            self.sandbox_ends.set()
         self._end(invocation)
 
     def on_report(self, invocation: Invocation, event: Report) -> None:
@@ -59,6 +66,12 @@ class EndOfInvocation(InvocationObserver):
         """The function's library says that this invocation is over."""
         self._told_by_library = invocation
         self._end(invocation)
+
+    def begin(self, invocation: Invocation) -> None:
+        """INVOKE has come. The sandbox has outlived whatever was told before, save of this very invocation."""
+        told = invocation.runtime_done
+        if self.sandbox_ends.is_set() and not (told is not None and told.ends_sandbox):
+            self.sandbox_ends = trio.Event()
 
     def may_be_waited_for(self) -> bool:
         """Whether waiting for the end of the invocation that begins now is a good bet; ask once for each."""
@@ -149,6 +162,7 @@ class OnDemand:
 
     async def _invocation(self, event: Invoke) -> None:
         self._current = invocation = self._tracker.invoke(event)
+        self._ends.begin(invocation)
         now_ms = self._elapsed.ms()
         self._cadence.record(now_ms)
         planned = plan(self._strategy, self._cadence, now_ms=now_ms, last_flush_ms=self._flusher.last_ms)
@@ -190,10 +204,18 @@ class OnDemand:
 
     async def _flush_within(self, seconds: float) -> None:
         """Flush and wait for it, at most so long; where that is no time at all, the data leaves while nobody waits."""
-        if seconds < least_wait_s:
+        if seconds < least_wait_s or self._ends.sandbox_ends.is_set():
             self._flusher.start_in_background()
-        else:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._give_way_to_reset, nursery.cancel_scope)
             await self._flusher.wait_for(FlushKind.BLOCKING, seconds=seconds)
+            nursery.cancel_scope.cancel("flushed")
+
+    async def _give_way_to_reset(self, flush: trio.CancelScope) -> None:
+        await self._ends.sandbox_ends.wait()
+        self._flusher.start_in_background()
+        flush.cancel("the sandbox is reset")
 
     async def _see_end_of(self, invocation: Invocation) -> bool:
         """Wait for the end as long as it can still be expected to be told."""
