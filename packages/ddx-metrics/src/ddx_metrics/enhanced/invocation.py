@@ -60,7 +60,8 @@ class EnhancedMetrics(InvocationObserver):
     """`architecture` is `x86_64` or `arm64` (for the price). Samples go to `add`.
 
     `drain`, if given, takes in what lies in the sockets. It is called before a new invocation begins and when the end of one
-    is told, so that what each sent by itself is told apart; and where invocations overlap, before the errors of libraries are matched with others'.
+    is told, so that what each sent by itself is told apart; and where invocations overlap, before the errors of libraries are
+    matched with others'.
     `usage`, if given, is read for what invocations use of the machine.
     """
 
