@@ -61,6 +61,18 @@ def a_bulk_reader(
     )
 
 
+def collect_all(bulk: BulkReader) -> list[bytes]:
+    """All that waits, taken in turns, none of which is a long one."""
+    found: list[bytes] = []
+    while (turn := bulk.collect())[0]:
+        datagrams, size = turn
+        assert sum(map(len, datagrams)) == size <= 400_000
+        assert len(datagrams) <= 4_096
+        found += datagrams
+    assert turn == ([], 0)
+    return found
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not condition():
@@ -203,7 +215,8 @@ def test_the_thread_reads_by_itself_and_tells_once_that_there_is_enough() -> Non
                     for datagram in expected[first : first + 100]:
                         send(datagram)
                     wait_for(lambda: is_empty(receiving))
-                assert bulk.collect() == (expected, sum(map(len, expected)))
+                assert bulk.has_enough
+                assert collect_all(bulk) == expected
                 assert told == ["ddx-dogstatsd"]
             assert bulk.collect() == ([], 0)
     assert not any(thread.name == "ddx-dogstatsd" for thread in threading.enumerate())
@@ -224,9 +237,10 @@ def test_bytes_are_enough_too_and_what_waits_is_bounded() -> None:
         # There is no room for this.
         send(b"y" * 60_000)
         bulk.read()
-        assert bulk.collect() == ([b"x" * 60_000] * most, most * 60_000)
+        assert not is_empty(receiving)
+        taken = collect_all(bulk)
         wait_for(lambda: is_empty(receiving))
-        assert bulk.collect() == ([b"y" * 60_000], 60_000)
+        assert taken + collect_all(bulk) == [*[b"x" * 60_000] * most, b"y" * 60_000]
 
 
 def test_the_thread_leaves_the_socket_alone_until_it_is_told_to_begin() -> None:
@@ -379,7 +393,8 @@ async def test_a_drain_takes_what_the_thread_had_no_room_for(monkeypatch: pytest
             nursery.cancel_scope.cancel()
 
 
-async def test_long_datagrams_are_taken_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def when_it_begins(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
+    """Set as soon as a thread reads."""
     begin = BulkReader.begin
     begun = trio.Event()
 
@@ -390,6 +405,53 @@ async def test_long_datagrams_are_taken_few_at_a_time(monkeypatch: pytest.Monkey
         return has_begun
 
     monkeypatch.setattr(BulkReader, "begin", begin_and_tell)
+    return begun
+
+
+async def test_what_has_piled_up_is_taken_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = when_it_begins(monkeypatch)
+    with (
+        bind_dogstatsd("127.0.0.1", 0) as receiving,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
+    ):
+        sending.connect(receiving.getsockname())
+        taken: list[bytes] = []
+        at_once = [0]
+
+        def take(datagrams: list[bytes]) -> None:
+            taken.extend(datagrams)
+            at_once[-1] += len(datagrams)
+
+        async def others() -> None:
+            while True:
+                await trio.lowlevel.checkpoint()
+                at_once.append(0)
+
+        receiver = DatagramReceiver(receiving, take)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.serve)
+            load = Load(receiving, taken)
+            await until(begun.is_set)
+            expected = load.stop()
+            receiver.drain()
+            # The event loop stands still meanwhile.
+            for number in range(12_000):
+                expected.append(b"%d" % number)
+                sending.send(expected[-1])
+                if number % 100 == 0:
+                    wait_for(lambda: is_empty(receiving))
+            wait_for(lambda: is_empty(receiving))
+            at_once.append(0)
+            nursery.start_soon(others)
+            await until(lambda: len(taken) >= len(expected))
+            nursery.cancel_scope.cancel()
+    assert taken == expected
+    # Two turns: Trio runs tasks in any order.
+    assert max(at_once) <= 2 * 4_096
+
+
+async def test_long_datagrams_are_taken_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = when_it_begins(monkeypatch)
     with (
         bind_dogstatsd("127.0.0.1", 0) as receiving,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # Worth a turn of the event loop, which then takes some milliseconds.
 _enough_datagrams: Final = 4_096
 _enough_bytes: Final = 262_144
-_most_datagrams: Final = 4 * _enough_datagrams
 
 charge_bytes: Final = 1_280
 """What the kernel charges a socket's buffer for a small datagram: 832 to 1,280 bytes, and more for a long one, as it rounds up
@@ -42,8 +41,9 @@ class BulkReader:
     `tell_enough` is called in the thread, once until the next `collect`, when much waits.
     """
 
+    most_datagrams: ClassVar = 4 * _enough_datagrams
     most_bytes: ClassVar = 16 * _enough_bytes
-    """When so much waits, no more is read."""
+    """When so many wait, or so much, no more is read."""
 
     def __init__(
         self, fd: int, *, max_bytes: int, capacity: int, pause_s: float, tell_enough: Callable[[], object]
@@ -75,6 +75,11 @@ class BulkReader:
         """This system cannot do it, or not now."""
         return self._has_failed
 
+    @property
+    def has_enough(self) -> bool:
+        """Whether what waits is worth a turn."""
+        return len(self._datagrams) >= _enough_datagrams or self._bytes >= _enough_bytes
+
     def begin(self) -> bool:
         """Leave the socket to the thread, if it is ready to read: some milliseconds after its start. True: it reads from here on.
 
@@ -102,12 +107,17 @@ class BulkReader:
             self._read()
 
     def collect(self) -> tuple[list[bytes], int]:
-        """All that waits, in order of arrival, and how many bytes that is."""
+        """The oldest of what waits, as much as is worth a turn, in order of arrival; and how many bytes that is."""
         with self._lock:
             datagrams, self._datagrams = self._datagrams, []
             size, self._bytes = self._bytes, 0
             self._told = False
-            return datagrams, size
+            most = min(_enough_datagrams, 1 + _enough_bytes * len(datagrams) // max(1, size))
+            if len(datagrams) > most:
+                self._datagrams = datagrams[most:]
+                del datagrams[most:]
+                self._bytes = sum(map(len, self._datagrams))
+            return datagrams, size - self._bytes
 
     def _run(self) -> None:
         try:
@@ -124,8 +134,7 @@ class BulkReader:
                 self._read()
                 pause_s = next_pause(pause_s, self._charged / self._quarter, shortest_s=self._pause_s)
                 self._charged = 0
-                has_enough = len(self._datagrams) >= _enough_datagrams or self._bytes >= _enough_bytes
-                if has_enough and not self._told:
+                if self.has_enough and not self._told:
                     self._told = True
                     self._tell_enough()
 
@@ -136,7 +145,7 @@ class BulkReader:
     def _read(self) -> None:
         if self._many is not None:
             before = len(self._datagrams)
-            size = self._many.read(self._datagrams, _most_datagrams - before, self.most_bytes - self._bytes)
+            size = self._many.read(self._datagrams, self.most_datagrams - before, self.most_bytes - self._bytes)
             self._bytes += size
             self._charged += charge_bytes * (len(self._datagrams) - before) + _charge_a_byte * size
 

@@ -16,7 +16,6 @@ import socket
 from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import repeat
-from math import ceil
 from typing import Final, Protocol
 
 import trio
@@ -141,20 +140,27 @@ class DatagramReceiver:
                     with trio.move_on_after(_longest_wait_s):
                         await enough.wait()
                     had_enough, enough = enough.is_set(), trio.Event()
-                    if self._collect(bulk) < _least_load and not had_enough:
+                    count, _ = self._collect(bulk)
+                    while bulk.has_enough:
+                        await trio.lowlevel.checkpoint()
+                        self._collect(bulk)
+                    if count < _least_load and not had_enough:
                         return
         finally:
             self._bulk = None
-            for datagrams in self._in_steps(bulk.collect()):
-                self._hand_over(datagrams)
+            while (waiting := bulk.collect())[0]:
+                for datagrams in self._in_steps(waiting):
+                    self._hand_over(datagrams)
 
-    def _collect(self, bulk: BulkReader) -> int:
+    def _collect(self, bulk: BulkReader) -> tuple[int, int]:
+        """Take in what is worth a turn; returns how many datagrams, and what the kernel charged for them at least, in bytes."""
         bulk.read()
         waiting = bulk.collect()
         for datagrams in self._in_steps(waiting):
             self._hand_over(datagrams)
             bulk.read()
-        return len(waiting[0])
+        count, size = len(waiting[0]), waiting[1]
+        return count, size + _least_charge_bytes * count
 
     def _in_steps(self, waiting: tuple[list[bytes], int]) -> Iterator[list[bytes]]:
         datagrams, size = waiting
@@ -167,10 +173,12 @@ class DatagramReceiver:
         """Take in what already lies in the socket, about as much as its buffer can hold: a flood cannot keep this going."""
         bulk = self._bulk
         if bulk is not None and bulk.is_reading:
-            # What waits with the thread may have left no room for what lies in the socket.
-            for _ in range(1 + ceil(self._capacity / bulk.most_bytes)):
-                if not self._collect(bulk):
-                    break
+            # What waits with the thread comes first, and may have left no room for what lies in the socket.
+            left = self._capacity + bulk.most_bytes + _least_charge_bytes * bulk.most_datagrams
+            count = 1
+            while count and left > 0:
+                count, charge = self._collect(bulk)
+                left -= charge
             return
         left = self._capacity
         drained = _Drained.PART
