@@ -222,6 +222,49 @@ def test_a_librarys_error_is_of_the_invocation_that_sent_it_even_if_its_invoke_i
     assert story.counts["errors"] == earlier + 2, "no error of another one is taken for this one's"
 
 
+@pytest.mark.parametrize("has_id", [True, False])
+@pytest.mark.parametrize("status", ["success", "error"])
+@pytest.mark.parametrize("order", sorted(set(permutations(["tracer", "library", "invoke"]))))
+@pytest.mark.parametrize("of_another_life", ["", "before", "between"])
+def test_a_tracers_error_is_of_the_invocation_that_it_ends_even_if_its_invoke_is_heard_late(
+    has_id: bool, status: str, order: tuple[str, ...], of_another_life: str
+) -> None:
+    """As with a library's, and where both tell of the same error it counts once."""
+    story = Story()
+    story.init_start()
+    story.invoke("a")
+    story.start("a")
+    story.runtime_done("a")
+    for number, what in enumerate(order):
+        if of_another_life and number == (of_another_life == "between"):
+            story.report("of the life before")
+        match what:
+            case "tracer":
+                story.enhanced.invocation_error("b" if has_id else None)
+            case "library":
+                story.read_library_error()
+            case _:
+                story.invoke("b")
+    story.start("b")
+    story.runtime_done("b", status=status)
+    story.report("b", status=status)
+    assert story.counts["errors"] == 1
+    story.invoke("c")
+    story.runtime_done("c", status="error")
+    assert story.counts["errors"] == 2, "no error of another one is taken for this one's"
+
+
+def test_a_tracers_error_of_an_invocation_that_never_begins_is_not_that_of_the_next() -> None:
+    """Its INVOKE went to the process in whose place this one is."""
+    story = Story(is_new_sandbox=False)
+    story.enhanced.invocation_error("a")
+    story.read_library_error()
+    story.invoke("b")
+    story.runtime_done("b", status="error")
+    story.report("a", status="error")
+    assert story.counts["errors"] == 2
+
+
 def test_an_invocation_whose_init_failed_counts_once_what_was_told_before_its_report() -> None:
     """Its INVOKE never comes: the report alone tells of it."""
     story = Story()

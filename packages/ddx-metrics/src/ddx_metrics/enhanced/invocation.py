@@ -8,8 +8,8 @@ Rules of this file:
 - The first invocation is counted when the sandbox's start is known, for its tags; at the latest when anything else is
   heard of it.
 - What is told before any invocation belongs to the first, be it that only the end of that one is heard of: its init failed.
-- The library of a fast function may report an error before INVOKE is heard of. After the end of one invocation such a
-  report is the next one's.
+- The library or the tracer of a fast function may report an error before INVOKE is heard of. After the end of one invocation
+  such a report is the next one's.
 - Where invocations overlap, nobody knows whose error it is that a library reports by itself: one that a tracer has told of
   is taken to be the same until that invocation's report, else the next one that a tracer or the platform tells of while any
   is running.
@@ -103,8 +103,8 @@ class EnhancedMetrics(InvocationObserver):
         self._runtime = name
 
     def invocation_error(self, request_id: str | None) -> None:
-        """A tracer tells that an invocation failed; None: the latest one."""
-        run = self._runs.find(request_id)
+        """A tracer tells that an invocation failed; None: the one that runs."""
+        run = self._runs.of_tracer(request_id) if self._settings.one_at_a_time else self._runs.find(request_id)
         if not self._settings.one_at_a_time and not run.has(Counted.ERROR):
             self._match_error(run)
             if not run.has(Counted.ERROR) and len(self._only_by_tracer) < self._max_remembered:

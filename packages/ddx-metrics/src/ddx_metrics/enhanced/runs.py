@@ -73,6 +73,8 @@ class Runs:
         self._by_id: dict[str, Run] = {}
         self._early = Run(None)
         """Stands in for the run that begins next."""
+        self._early_id: str | None = None
+        """Its id, if a tracer has told it already."""
         self.first: Run | None = None
         self.latest: Run | None = None
         """The run that began last."""
@@ -92,10 +94,10 @@ class Runs:
         return run.has_begun and (run is not self.latest or self._latest_has_ended)
 
     def end(self, run: Run) -> None:
-        """The end of this run was told. One that never began failed in its init: what was told early was told of it."""
+        """The end of this run was told. If its INVOKE is on the way, or never comes as its init failed, it is the next one."""
         if run.has_begun:
             self._latest_has_ended = True
-        else:
+        elif run is self._early or (self._early_id is None and self._may_be_next(run)):
             self._give_early(run)
 
     def of(self, invocation: Invocation) -> Run:
@@ -118,18 +120,40 @@ class Runs:
             return self.latest or self._early
         return self._by_id.get(request_id) or self._remember(request_id, Run(None))
 
+    def of_tracer(self, request_id: str | None) -> Run:
+        """The run of which a tracer tells that it failed.
+
+        An id that is not known is that of the next one, and without an id the next one is meant when the latest is known to have
+        ended well.
+        """
+        if request_id is None:
+            run = self.find(None)
+            return self._early if self._latest_has_ended and not run.has(Counted.ERROR) else run
+        if request_id not in self._by_id and self._early_id is None:
+            self._early_id = request_id
+            return self._remember(request_id, self._early)
+        return self.find(request_id)
+
     def of_report(self) -> Run:
         """The run whose error a library reports just now, by itself.
 
         After the end of the latest one that is the next, unless that end told of an error which its library did not report yet.
         """
+        if self._early_id is not None:
+            return self._early
         run = self.find(None)
         awaits_report = run.has(Counted.ERROR) and not run.has(Counted.REPORTED)
         return self._early if self._latest_has_ended and not awaits_report else run
 
+    def _may_be_next(self, run: Run) -> bool:
+        """Not when it was never heard to start, unless no other did: it is of the sandbox's life before this one."""
+        return self.latest is None or (run.invocation is not None and run.invocation.has_begun)
+
     def _give_early(self, run: Run) -> None:
-        run.take_over(self._early)
-        self._early = Run(None)
+        # With an id it is this run itself, or one that will not begin.
+        if self._early_id is None:
+            run.take_over(self._early)
+        self._early, self._early_id = Run(None), None
 
     def _remember(self, request_id: str, run: Run) -> Run:
         self._by_id.pop(request_id, None)
