@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -26,3 +27,9 @@ def test_option_that_no_command_has_is_refused(capsys: pytest.CaptureFixture[str
         run_command(["config", "--jsn"])
     assert ended.value.code == 2
     assert "unrecognized arguments: --jsn" in capsys.readouterr().err
+
+
+def test_command_whose_output_is_closed_does_its_work_all_the_same() -> None:
+    command = [sys.executable, "-m", "ddx_agent", "config", "--schema"]
+    done = subprocess.run(["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
