@@ -240,16 +240,16 @@ def test_a_failed_request_leaves_nothing_behind(store: Store) -> None:
 
 def test_what_was_put_off_is_done_in_order_before_anything_is_told(store: Store) -> None:
     for name in ("a", "b"):
-        store.later(partial(put, store, "logs", [log(name)]), 10)
-    assert (store.is_behind, store.late_bytes) == (True, 20)
+        store.late.put_off(partial(put, store, "logs", [log(name)]), 10)
+    assert (store.late.is_empty, store.late.bytes) == (False, 20)
     assert [each.message for each in store.logs()] == ["a", "b"]
-    assert (store.is_behind, store.late_bytes) == (False, 0)
+    assert (store.late.is_empty, store.late.bytes) == (True, 0)
 
 
 def test_what_was_put_off_is_in_the_file_at_the_end(tmp_path: Path) -> None:
     path = str(tmp_path / "intake.db")
     first = Store(path)
-    first.later(partial(put, first, "logs", [log("kept")]), 10)
+    first.late.put_off(partial(put, first, "logs", [log("kept")]), 10)
     first.close()
     second = Store(path)
     assert second.logs()[0].message == "kept"

@@ -38,7 +38,8 @@ from .endpoints import Endpoint
 from .items import Metric, Raw, ReceivedRequest, StatsGroup, TracePayload
 from .keys import api_key, bytes_without_key, key_end, key_id, public_headers, public_path, public_query
 from .script import Action, Answer, Script, normal
-from .store import Item, Store, signal_kinds
+from .store import Store, signal_kinds
+from .tables import Item
 
 late_from_bytes: Final = 16 << 10
 """Uncompressed size from which a body is read after the answer. A span of 200 bytes takes 0.2 ms."""

@@ -211,7 +211,7 @@ class Intake:
             received = receive(
                 request, endpoint, self.script, self.store, now_s=time.time(), keep_spans=self._keep_spans
             )
-            if received.late_bytes or self.store.is_behind:
+            if received.late_bytes or not self.store.late.is_empty:
                 await self._keep_later(received)
             else:
                 self._announce(received.keep())
@@ -231,9 +231,9 @@ class Intake:
                 return
             token.run_sync_soon(self._announce, record)
 
-        self.store.later(keep, received.late_bytes)
+        self.store.late.put_off(keep, received.late_bytes)
         self._fell_behind.set()
-        if self.store.late_bytes > _most_late_bytes:
+        if self.store.late.bytes > _most_late_bytes:
             await self._caught_up()
 
     async def _read_late(self) -> None:
@@ -243,8 +243,8 @@ class Intake:
             await self._caught_up()
 
     async def _caught_up(self) -> None:
-        if self.store.is_behind:
-            await trio.to_thread.run_sync(self.store.catch_up)
+        if not self.store.late.is_empty:
+            await trio.to_thread.run_sync(self.store.late.catch_up)
 
     def _announce(self, record: ReceivedRequest) -> None:
         self._arrival.set()

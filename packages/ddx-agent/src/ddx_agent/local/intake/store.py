@@ -2,8 +2,7 @@
 
 Rules of this file:
 - Everything is synchronous and one transaction a request, so that a request is in the store whole or not at all.
-- What is put off with `later` is done before anything is told: who asks sees all that was answered.
-- An item is kept as the JSON of its struct, beside columns for what queries ask; both views stay readable with `sqlite3`.
+- What was put off (`late`) is done before anything is told: who asks sees all that was answered.
 - Totals are counted per request and stay right when items are no longer kept (limits, or spans that are only counted).
 - No API key is ever written: see `ReceivedRequest`.
 """
@@ -11,48 +10,18 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from hashlib import blake2b
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from .items import Event, Log, Metric, Raw, ReceivedRequest, Repeat, ServiceCheck, Span, StatsGroup, Totals
+from .late_work import LateWork
+from .tables import Item, as_json, format_version, has_tag, inserts, row, schema, signed, table_names
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-Item = Log | Metric | Span | StatsGroup | Event | ServiceCheck | Raw
-
-format_version: Final = 2
-
-_mask64 = (1 << 64) - 1
-
-_schema = """
-CREATE TABLE requests (
-    id INTEGER PRIMARY KEY, kind TEXT, accepted INTEGER, items INTEGER, samples INTEGER, not_kept INTEGER,
-    key_id TEXT, fingerprint TEXT, item TEXT);
-CREATE TABLE logs (
-    id INTEGER PRIMARY KEY, request INTEGER, service TEXT, status TEXT, request_id TEXT, message TEXT,
-    fingerprint BLOB, item TEXT);
-CREATE TABLE metrics (
-    id INTEGER PRIMARY KEY, request INTEGER, name TEXT, type TEXT, tags TEXT, timestamp_s INTEGER, value REAL, item TEXT);
-CREATE TABLE spans (
-    id INTEGER PRIMARY KEY, request INTEGER, trace_id INTEGER, span_id INTEGER, parent_id INTEGER,
-    name TEXT, service TEXT, resource TEXT, item TEXT);
-CREATE TABLE stats (
-    id INTEGER PRIMARY KEY, request INTEGER, name TEXT, service TEXT, resource TEXT, hits INTEGER, item TEXT);
-CREATE TABLE events (id INTEGER PRIMARY KEY, request INTEGER, source TEXT, title TEXT, item TEXT);
-CREATE TABLE checks (id INTEGER PRIMARY KEY, request INTEGER, name TEXT, status INTEGER, item TEXT);
-CREATE TABLE raw (
-    id INTEGER PRIMARY KEY, request INTEGER, kind TEXT, path TEXT, content_type TEXT, body BLOB);
-CREATE INDEX logs_by_request_id ON logs (request_id);
-CREATE INDEX spans_by_trace ON spans (trace_id, span_id);
-CREATE INDEX metrics_by_name ON metrics (name);
-"""
-
-_tables = ("requests", "logs", "metrics", "spans", "stats", "events", "checks", "raw")
+_mask64: Final = (1 << 64) - 1
 
 signal_kinds: Final = ("logs", "series", "distribution_points", "sketches", "traces", "stats", "events", "check_run")
 """Kinds whose bodies are decoded into items; all others are kept raw."""
@@ -75,7 +44,9 @@ class Store:
 
     def __init__(self, path: str = ":memory:", *, limits: StoreLimits | None = None) -> None:
         self._limits = limits or StoreLimits()
-        # `catch_up` may run in another thread than the rest, never at the same time.
+        self.late = LateWork()
+        """What ends in `add` and may be done in any thread, never at the same time as the rest. Every question does it first."""
+        # Another thread may do what is late.
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         except sqlite3.OperationalError as error:
@@ -88,27 +59,25 @@ class Store:
         except StoreError:
             self._db.close()
             raise
-        self._rows: dict[str, int] = {table: self._count(table) for table in _tables}
+        self._rows: dict[str, int] = {table: self._count(table) for table in table_names}
         self._raw_bytes: int = self._one("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM raw")
         self._last_request: int = self._one("SELECT COALESCE(MAX(id), 0) FROM requests")
-        self._late: deque[tuple[Callable[[], object], int]] = deque()
-        self._catching_up = threading.Lock()
 
     def _prepare(self, path: str) -> None:
-        self._db.create_function("has_tag", 2, _has_tag, deterministic=True)
+        self._db.create_function("has_tag", 2, has_tag, deterministic=True)
         if path != ":memory:":
             # A laptop's intake may lose its last requests in a power cut; it may not slow the function down.
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         found: int = self._one("PRAGMA user_version")
         if found == 0 and not self._one("SELECT COUNT(*) FROM sqlite_master"):
-            self._db.executescript(_schema)
+            self._db.executescript(schema)
             self._db.execute(f"PRAGMA user_version = {format_version}")
         elif found != format_version:
             raise StoreError(f"{path} is no intake database of this version; name another file")
 
     def close(self) -> None:
-        self.catch_up()
+        self.late.catch_up()
         self._db.close()
 
     # Writing
@@ -135,7 +104,7 @@ class Store:
                     not_kept if items else (request.items if request.accepted else 0),
                     request.key_id,
                     request.fingerprint,
-                    _encode(request),
+                    as_json(request),
                 ),
             )
         except BaseException:
@@ -144,7 +113,7 @@ class Store:
         self._db.execute("COMMIT")
 
     def _add_items(self, request: ReceivedRequest, items: Sequence[Item]) -> int:
-        table, insert = _inserts[type(items[0])]
+        table, insert = inserts[type(items[0])]
         room = max(self._limits.rows - self._rows[table], 0)
         kept = list(items[:room])
         if table == "raw":
@@ -153,44 +122,18 @@ class Store:
                 kept = []
             else:
                 self._raw_bytes += size
-        self._db.executemany(insert, map(_row, kept))
+        self._db.executemany(insert, map(row, kept))
         self._rows[table] += len(kept)
         return len(items) - len(kept)
 
-    @property
-    def is_behind(self) -> bool:
-        return bool(self._late)
-
-    @property
-    def late_bytes(self) -> int:
-        """Size of what was put off and is not done."""
-        # Copied in one step: another thread may be at work on it.
-        return sum(size for _, size in list(self._late))
-
-    def later(self, work: Callable[[], object], size: int) -> None:
-        """Put off what ends in `add`; its order is kept."""
-        self._late.append((work, size))
-
-    def catch_up(self) -> None:
-        """Do what was put off, in any thread. Every other method does so by itself."""
-        while True:
-            with self._catching_up:
-                if not self._late:
-                    return
-                work, _ = self._late[0]
-                try:
-                    work()
-                finally:
-                    self._late.popleft()
-
     def clear(self) -> None:
         """Forget everything that arrived. Ids of requests go on, so that nobody takes a new one for an old one."""
-        self.catch_up()
+        self.late.catch_up()
         self._db.execute("BEGIN")
-        for table in _tables:
+        for table in table_names:
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the list above
         self._db.execute("COMMIT")
-        self._rows = dict.fromkeys(_tables, 0)
+        self._rows = dict.fromkeys(table_names, 0)
         self._raw_bytes = 0
 
     # Asking
@@ -259,7 +202,7 @@ class Store:
         where.equal("name", name)
         where.equal("service", service)
         where.equal("resource", resource)
-        where.equal("trace_id", None if trace_id is None else _signed(trace_id & _mask64))
+        where.equal("trace_id", None if trace_id is None else signed(trace_id & _mask64))
         return self._select("spans", Span, where, limit)
 
     def stats(
@@ -302,7 +245,7 @@ class Store:
 
     def totals(self) -> Totals:
         """What was accepted since the start, or since `clear`."""
-        self.catch_up()
+        self.late.catch_up()
         query = "SELECT kind, accepted, COUNT(*), SUM(items), SUM(samples), SUM(not_kept) FROM requests GROUP BY kind, accepted"
         requests = refused = not_kept = 0
         items: dict[str, int] = {}
@@ -342,7 +285,7 @@ class Store:
         same line twice within a millisecond. Spans are the same by span id and lower trace id, as only some spans of a
         trace tell the upper half. Dual shipping with two keys to one intake is no repeat.
         """
-        self.catch_up()
+        self.late.catch_up()
         payloads = """
             SELECT COUNT(*), GROUP_CONCAT(id), kind || ', ' || items || ' items' FROM requests
             WHERE accepted AND items > 0 GROUP BY key_id, kind, fingerprint HAVING COUNT(*) > 1"""
@@ -365,7 +308,7 @@ class Store:
         return [decode(item) for (item,) in self._rows_of(table, "item", where, limit)]
 
     def _rows_of(self, table: str, columns: str, where: _Where, limit: int | None) -> list[Any]:
-        self.catch_up()
+        self.late.catch_up()
         query = f"SELECT {columns} FROM {table}{where.text()} ORDER BY id"  # noqa: S608 - names from this file only
         if limit is None:
             return self._db.execute(query, where.values).fetchall()
@@ -395,51 +338,3 @@ class _Where:
 
     def text(self) -> str:
         return " WHERE " + " AND ".join(self._conditions) if self._conditions else ""
-
-
-_inserts: dict[type[Item], tuple[str, str]] = {
-    Log: ("logs", "INSERT INTO logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"),
-    Metric: ("metrics", "INSERT INTO metrics VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"),
-    Span: ("spans", "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"),
-    StatsGroup: ("stats", "INSERT INTO stats VALUES (NULL, ?, ?, ?, ?, ?, ?)"),
-    Event: ("events", "INSERT INTO events VALUES (NULL, ?, ?, ?, ?)"),
-    ServiceCheck: ("checks", "INSERT INTO checks VALUES (NULL, ?, ?, ?, ?)"),
-    Raw: ("raw", "INSERT INTO raw VALUES (NULL, ?, ?, ?, ?, ?)"),
-}
-
-
-def _row(item: Item) -> tuple[Any, ...]:
-    match item:
-        case Log():
-            fingerprint = blake2b(item.raw, digest_size=12).digest()
-            return item.request, item.service, item.status, item.request_id, item.message, fingerprint, _encode(item)
-        case Metric():
-            tags = msgspec.json.encode(item.tags).decode()
-            return item.request, item.name, item.type, tags, item.timestamp_s, item.value, _encode(item)
-        case Span():
-            ids = (_signed(item.trace_id), _signed(item.span_id), _signed(item.parent_id))
-            return item.request, *ids, item.name, item.service, item.resource, _encode(item)
-        case StatsGroup():
-            return item.request, item.name, item.service, item.resource, item.hits, _encode(item)
-        case Event():
-            return item.request, item.source, item.title, _encode(item)
-        case ServiceCheck():
-            return item.request, item.name, item.status, _encode(item)
-        case Raw():
-            return item.request, item.kind, item.path, item.content_type, item.body
-
-
-def _encode(item: msgspec.Struct) -> str:
-    return msgspec.json.encode(item).decode()
-
-
-def _signed(number: int) -> int:
-    """SQLite's integers have a sign: the upper half of the unsigned ones becomes negative."""
-    return number - (1 << 64) if number >> 63 else number
-
-
-def _has_tag(tags: str, wanted: str) -> bool:
-    known: Iterable[str] = msgspec.json.decode(tags, type=list[str])
-    if wanted.endswith(":"):
-        return any(tag.startswith(wanted) for tag in known)
-    return wanted in known
