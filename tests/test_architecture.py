@@ -57,6 +57,7 @@ may_import_trio = {
     "ddx_agent/health.py",
     "ddx_agent/link.py",
     "ddx_agent/modes/elapsed.py",
+    "ddx_agent/modes/end_of_invocation.py",
     "ddx_agent/modes/flusher.py",
     "ddx_agent/modes/managed.py",
     "ddx_agent/modes/on_demand.py",

@@ -11,8 +11,9 @@ import trio.testing
 from trio.testing import MockClock
 
 from ddx_agent.modes.elapsed import Elapsed
+from ddx_agent.modes.end_of_invocation import EndOfInvocation
 from ddx_agent.modes.flusher import Flusher
-from ddx_agent.modes.on_demand import EndOfInvocation, OnDemand
+from ddx_agent.modes.on_demand import OnDemand
 from ddx_core import log
 from ddx_core.events import Invoke, RuntimeDone, Shutdown, Start
 from ddx_core.flush import Strategy, parse_strategy

@@ -212,7 +212,8 @@ class Agent:
                 max_added_s=config.flushing.max_added_s,
             )
         else:
-            from ddx_agent.modes.on_demand import EndOfInvocation, OnDemand
+            from ddx_agent.modes.end_of_invocation import EndOfInvocation
+            from ddx_agent.modes.on_demand import OnDemand
 
             ends = EndOfInvocation()
             # Last: when the end of an invocation is told, the other observers have already turned it into telemetry.

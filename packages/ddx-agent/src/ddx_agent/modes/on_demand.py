@@ -18,12 +18,13 @@ import trio
 from ddx_agent.link import EventSource
 from ddx_core import log
 from ddx_core.clock import WallClock, ns_per_ms
-from ddx_core.events import Invoke, Report, RuntimeDone, Shutdown
+from ddx_core.events import Invoke, Shutdown
 from ddx_core.flush import Cadence, Decision, Strategy, plan
-from ddx_core.invocation import Invocation, InvocationObserver, InvocationTracker
+from ddx_core.invocation import Invocation, InvocationTracker
 from ddx_core.pipeline import FlushKind
 
 from .elapsed import Elapsed
+from .end_of_invocation import EndOfInvocation
 from .flusher import Flusher
 
 # Asking for the next event must be done this long before the function's deadline; the keeper steps in after that.
@@ -33,80 +34,9 @@ flush_before_deadline_s = 1.2
 flush_before_deadline_part = 0.25
 # Lambda sends events within 25 ms of buffering; a platform that has said nothing of an invocation by then sends nothing in time.
 first_word_within_s = 1.0
-# After an end that telemetry owes, so many invocations are not waited for; then one is, and each further miss doubles the number.
-first_distrust = 10
-longest_distrust = 1000
 without_telemetry_tick_s = 1.0
 # No round trip to an intake ends sooner. A flush that is cut off before its first request is under way sends nothing at all.
 least_wait_s = 0.02
-
-
-class EndOfInvocation(InvocationObserver):
-    """Hears of the end of an invocation from whoever tells first: runtimeDone, its report, or the function's library."""
-
-    def __init__(self) -> None:
-        self._waited_for: tuple[Invocation, trio.Event] | None = None
-        self._told_by_library: Invocation | None = None
-        self._given_up: Invocation | None = None
-        self._distrust = 0
-        self._left_out = 0
-        self.sandbox_ends = trio.Event()
-        """Set when the sandbox is reset after the present invocation."""
-
-    def on_runtime_done(self, invocation: Invocation, event: RuntimeDone) -> None:
-        # The end of a life before this one may be told late.
-        if event.ends_sandbox and invocation.has_begun:
-            self.sandbox_ends.set()
-        self._end(invocation)
-
-    def on_report(self, invocation: Invocation, event: Report) -> None:
-        self._end(invocation)
-
-    def tell(self, invocation: Invocation) -> None:
-        """The function's library says that this invocation is over."""
-        self._told_by_library = invocation
-        self._end(invocation)
-
-    def begin(self, invocation: Invocation) -> None:
-        """INVOKE has come. The sandbox has outlived whatever was told before, save of this very invocation."""
-        told = invocation.runtime_done
-        if self.sandbox_ends.is_set() and not (told is not None and told.ends_sandbox):
-            self.sandbox_ends = trio.Event()
-
-    def may_be_waited_for(self) -> bool:
-        """Whether waiting for the end of the invocation that begins now is a good bet; ask once for each."""
-        if self._left_out:
-            self._left_out -= 1
-            return False
-        return True
-
-    def was_seen(self) -> None:
-        self._given_up = None
-        self._distrust = 0
-
-    def was_not_seen(self, invocation: Invocation) -> bool:
-        """The wait for this end was given up. Returns whether telemetry is to blame, and the next ends are not waited for.
-
-        It is when it has said nothing of the invocation, or has not told the end given up before this one to this day.
-        Otherwise the function may just have worked until its deadline.
-        """
-        earlier, self._given_up = self._given_up, invocation
-        if invocation.start_ns is not None and (earlier is None or not earlier.is_running):
-            return False
-        self._distrust = min(self._distrust * 2, longest_distrust) or first_distrust
-        self._left_out = self._distrust
-        return True
-
-    async def wait(self, invocation: Invocation) -> None:
-        """Returns at once when the end was told already. The same request id may run again: only this run counts."""
-        if not invocation.is_running or invocation is self._told_by_library:
-            return
-        self._waited_for = (invocation, trio.Event())
-        await self._waited_for[1].wait()
-
-    def _end(self, invocation: Invocation) -> None:
-        if self._waited_for is not None and self._waited_for[0] is invocation:
-            self._waited_for[1].set()
 
 
 class OnDemand:
