@@ -26,10 +26,10 @@ def run_agent(boot):
 {agent}
     return agent(link, boot.lives) or 0
 sys.modules["ddx_agent.extension"] = types.SimpleNamespace(run_agent=run_agent)
-from ddx_agent import bootstrap, keeper
-keeper.hung_after_ticks = 2
-keeper.start_ask_ticks = 5
-keeper.tick_ms = 100
+from ddx_agent import bootstrap, patience
+patience.hung_after_ticks = 2
+patience.start_ask_ticks = 5
+patience.tick_ms = 100
 sys.exit(bootstrap.run_extension())
 """
 

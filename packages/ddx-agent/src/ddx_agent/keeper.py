@@ -19,22 +19,11 @@ import os
 import select
 import time
 
+from ddx_agent import patience
 from ddx_agent.bootstrap import Boot, registration_request, send_request
 from ddx_core.loopback import Answer, AnswerReader, LoopbackError, render_request
 
 sigkill = 9  # `import signal` would cost more than all of this module
-tick_ms = 500
-# Ticks of a running process without a heartbeat: a freeze, however long, counts as one. After the first number the keeper asks
-# for the next event itself, so that nobody pays for a silent agent; after the second the agent is replaced. In between lies
-# the time that an honest piece of work may take at Lambda's smallest CPU share (0.07 of a core).
-silent_after_ticks = 3
-hung_after_ticks = 10
-# The same while the agent starts, all of its tries together: asking for the next event ends the init phase, and with it the
-# time in which telemetry can be subscribed to, so that is put off until shortly before Lambda's own limit of ten seconds.
-start_ask_ticks = 14
-# When the agent has not asked for the next event by then, the keeper does: Lambda must see every extension ready before
-# the function's deadline, or it calls the invocation a timeout.
-deadline_margin_ms = 150
 max_lives = 4
 register_tries = 3
 next_tries = 20
@@ -66,14 +55,8 @@ class Keeper:
         self._next: _socket.socket | None = None
         self._next_reader = AnswerReader()
         self._next_failures = 0
-        # No agent has asked for an event yet, nor has the keeper for it: the init phase goes on.
-        self._is_starting = True
-        self._start_ticks = 0
+        self._patience = patience.Patience()
         self._is_over = False
-        # The agent has an event and has not asked for the next one yet.
-        self._is_owed = False
-        self._silent_ticks = 0
-        self._invoke_deadline_ms = 0
         self._exit_by_ms = 0
 
     def run(self) -> int:
@@ -124,7 +107,7 @@ class Keeper:
             theirs.close()
             self._agent_pid, self._link = pid, ours
             self._lives += 1
-            self._silent_ticks = 0
+            self._patience.heard()
             return False, 0
         ours.close()
         for sock in (self._registering, self._next):
@@ -133,7 +116,7 @@ class Keeper:
         self._boot.link = theirs
         self._boot.lives = self._lives
         self._boot.has_telemetry = self._has_telemetry
-        self._boot.is_init_over = not self._is_starting
+        self._boot.is_init_over = not self._patience.is_starting
         return True, _run_agent(self._boot)
 
     def _send_to_agent(self, frame: bytes) -> None:
@@ -174,7 +157,7 @@ class Keeper:
         )
         if self._lives >= max_lives:
             self._be_idle()
-        elif not self._is_starting:
+        elif not self._patience.is_starting:
             self._take_over()
 
     def _be_idle(self) -> None:
@@ -187,7 +170,7 @@ class Keeper:
 
     def _take_over(self) -> None:
         """There is no agent that could ask for the next event: do it."""
-        self._is_owed = False
+        self._patience.settled()
         self._ask_next()
 
     def _kill_agent(self) -> None:
@@ -202,11 +185,11 @@ class Keeper:
         link = self._link
         assert link is not None
         kind = _receive(link)[:1]
-        self._silent_ticks = 0
+        self._patience.heard()
         if not kind:
             self._agent_died()
         elif kind == b"N":
-            self._is_owed = False
+            self._patience.settled()
             self._ask_next()
         elif kind == b"T":
             self._has_telemetry = True
@@ -249,7 +232,7 @@ class Keeper:
         """Call next, unless a call is pending already, or the environment is shutting down or not registered yet."""
         if self._next is not None or self._exit_by_ms or not self._identifier:
             return
-        self._is_starting = False
+        self._patience.asked()
         headers = {"Lambda-Extension-Identifier": self._identifier}
         sock = send_request(
             self._address, render_request("GET", self._address, "/2020-01-01/extension/event/next", headers)
@@ -306,10 +289,7 @@ class Keeper:
         if self._link is None or self._is_idle:
             self._ask_next()
             return
-        if not self._is_owed:
-            self._silent_ticks = 0
-        self._is_owed = True
-        self._invoke_deadline_ms = deadline_ms
+        self._patience.gave(deadline_ms)
         self._send_to_agent(b"E" + body)
 
     # --- one turn -----------------------------------------------------------------------------------------------------
@@ -324,7 +304,7 @@ class Keeper:
             poll.register(self._link.fileno(), select.POLLIN)
         if self._next is not None:
             poll.register(self._next.fileno(), select.POLLIN)
-        ready = poll.poll(self._patience_ms())
+        ready = poll.poll(self._ms_to_wait())
         if not ready:
             self._tick()
         for number, _ in ready:
@@ -334,38 +314,24 @@ class Keeper:
                 self._from_next()
         return None
 
-    def _patience_ms(self) -> int | None:
+    def _ms_to_wait(self) -> int | None:
+        now_ms = _now_ms()
         if self._exit_by_ms:
-            return max(0, self._exit_by_ms - _now_ms())
-        if self._is_starting:
-            return tick_ms
-        if not self._is_owed:
-            return None
-        if self._next is not None or not self._invoke_deadline_ms:
-            return tick_ms
-        return max(0, min(tick_ms, self._invoke_deadline_ms - deadline_margin_ms - _now_ms()))
+            return max(0, self._exit_by_ms - now_ms)
+        return self._patience.ms_to_wait(now_ms, has_asked=self._next is not None)
 
     def _tick(self) -> None:
-        """Nothing happened for a while, and the agent owes an answer."""
-        if self._is_starting:
-            self._start_ticks += 1
-            if self._start_ticks >= start_ask_ticks:
-                say(
-                    "WARN",
-                    f"the agent has not started within {start_ask_ticks * tick_ms // 1000} s; going on without it",
-                )
-                self._ask_next()
-        if not self._is_owed:
-            return
-        is_late = self._invoke_deadline_ms and _now_ms() >= self._invoke_deadline_ms - deadline_margin_ms
-        self._silent_ticks += 1
-        if self._silent_ticks >= hung_after_ticks:
-            say(
-                "ERROR",
-                f"the agent process has not answered for {hung_after_ticks * tick_ms // 1000} s and is replaced",
-            )
+        """Nothing happened for a while."""
+        due = self._patience.tick(_now_ms())
+        if due is patience.replace:
+            seconds = patience.hung_after_ticks * patience.tick_ms // 1000
+            say("ERROR", f"the agent process has not answered for {seconds} s and is replaced")
             self._kill_agent()
-        elif is_late or self._silent_ticks >= silent_after_ticks:
+        elif due is patience.ask_unstarted:
+            seconds = patience.start_ask_ticks * patience.tick_ms // 1000
+            say("WARN", f"the agent has not started within {seconds} s; going on without it")
+            self._ask_next()
+        elif due is patience.ask:
             self._ask_next()
 
 
