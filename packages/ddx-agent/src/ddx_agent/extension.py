@@ -27,7 +27,6 @@ from ddx_agent.config import (
     read_environment,
     secret_suffixes,
 )
-from ddx_agent.environment import managed_instances
 from ddx_agent.link import KeeperLink
 from ddx_agent.own_log import start_own_log
 from ddx_agent.status import report_accounts
@@ -157,9 +156,8 @@ async def _subscribe(agent: Agent, boot: Boot, identifier: str) -> bool:
         log.warning("telemetry_not_subscribed", reason="the agent started after the init phase", consequence="no logs")
         return False
     client = ExtensionsClient(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""), identifier=identifier)
-    is_managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == managed_instances
     port = agent.telemetry_listeners[0].socket.getsockname()[1]
-    schemas = schema_versions[:1] if is_managed else schema_versions
+    schemas = schema_versions[:1] if agent.function.is_managed else schema_versions
     with trio.move_on_after(subscribe_limit_s):
         return await subscribe(client, port=port, types=agent.config.logs.telemetry_types, schemas=schemas) is not None
     log.warning("telemetry_not_subscribed", reason=f"no answer within {subscribe_limit_s:g} s")

@@ -1,6 +1,6 @@
 """Which platform this is, and what it says of the function."""
 
-from .aws_lambda import LambdaFunction, account_in_arn, function_tags, managed_instances, read_function
+from .aws_lambda import LambdaFunction, account_in_arn, function_tags, read_function
 from .runtime_name import find_runtime_name
 
 __all__ = [
@@ -8,6 +8,5 @@ __all__ = [
     "account_in_arn",
     "find_runtime_name",
     "function_tags",
-    "managed_instances",
     "read_function",
 ]

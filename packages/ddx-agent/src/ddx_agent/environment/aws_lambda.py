@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ddx_agent.bootstrap import managed_instances
 from ddx_agent.config.environment import readable
 from ddx_core.lifecycle import Registration
 from ddx_core.tags import TagSet
 
-managed_instances = "lambda-managed-instances"
 snapstart = "snap-start"
 
 
