@@ -24,6 +24,7 @@ from ddx_agent.doors import (
     receive_on_unix_sockets,
     trace_listeners,
 )
+from ddx_agent.durable_executions import DurableExecutions
 from ddx_agent.endpoints import LambdaEndpoints
 from ddx_agent.environment import LambdaFunction, account_in_arn, find_runtime_name, function_tags, read_function
 from ddx_agent.link import EventSource
@@ -51,14 +52,12 @@ from ddx_core.lifecycle import Registration, TelemetryReceiver
 from ddx_core.pipeline import Pipeline, Served
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
-from ddx_logs.durable import DurableContext
 from ddx_logs.pipeline import LogsPipeline
 from ddx_metrics.enhanced import EnhancedMetrics
 from ddx_metrics.pipeline import MetricsPipeline
 from ddx_metrics.pipeline import lanes as metric_lanes
 from ddx_traces.pipeline import TracesPipeline
 from ddx_traces.proxy import Outbox, ProxiedIntakes, ProxySettings
-from ddx_traces.span import Span, TracerPayload
 
 if TYPE_CHECKING:
     from ddx_agent.modes.managed import Managed
@@ -82,7 +81,6 @@ class Agent:
     ) -> None:
         self.config = config
         self.function = function
-        self._environ = environ
         self._closing = ExitStack()
         self.resolved_key: ResolvedKey | None = None
         key: ApiKeySource = StaticKey(config.api_key.plain)
@@ -90,6 +88,7 @@ class Agent:
             from ddx_agent.secrets import key_of
 
             key = self.resolved_key = key_of(config, environ)
+        self._key = key
         self.client = IntakeClient(client_settings(config), retry_policy)
 
         # --- ways out -------------------------------------------------------------------------------------------------
@@ -151,7 +150,6 @@ class Agent:
             now_ns=wall_clock,
             on_out_of_memory=self.enhanced.out_of_memory,
         )
-        self._key = key
         self.proxied = ProxiedIntakes(
             ProxySettings(
                 max_buffer_bytes=config.intakes.proxied_buffer_bytes,
@@ -181,7 +179,7 @@ class Agent:
             now_ns=wall_clock,
             listeners=traces_listeners,
             proxied=self.proxied,
-            observers=[_DurableExecutions(self.logs)] if config.logs.durable_invocations else [],
+            observers=[DurableExecutions(self.logs)] if config.logs.durable_invocations else [],
         )
         metrics: Pipeline = self.metrics
         if config.own.health_metrics:
@@ -244,7 +242,7 @@ class Agent:
                 "flushes": lambda: dict(self.flusher.counts),
                 "telemetry": lambda: {"events": self.telemetry.events, "skipped": self.telemetry.skipped},
                 "troubles": lambda: boot.troubles,
-                "api_key": lambda: self._key_state(),
+                "api_key": self._key_state,
                 "earlier_agents": lambda: boot.lives,
             },
         )
@@ -321,32 +319,6 @@ class Agent:
 
     def _is_in_trouble(self) -> bool:
         return any(fanout.is_in_trouble for fanout in self.fanouts.values())
-
-
-class _DurableExecutions:
-    """Tells the logs which durable execution an invocation belongs to, as the span of the invocation says."""
-
-    def __init__(self, logs: LogsPipeline) -> None:
-        self._logs = logs
-
-    def on_chunk(self, spans: list[Span], payload: TracerPayload) -> list[Span]:
-        for span in spans:
-            if span.name == "aws.lambda" and "aws.durable.execution_id" in span.meta:
-                self._learn(span.meta)
-        return spans
-
-    def _learn(self, meta: dict[str, str]) -> None:
-        request_id, name = meta.get("request_id"), meta.get("aws.durable.execution_name")
-        if not request_id or name is None:
-            return
-        first = meta.get("aws.durable.first_invocation")
-        context = DurableContext(
-            execution_id=meta["aws.durable.execution_id"],
-            execution_name=name,
-            first_invocation=None if first is None else first == "true",
-            execution_status=meta.get("aws.durable.execution_status"),
-        )
-        self._logs.learn_execution(request_id, context)
 
 
 class _FirstInvocation(InvocationObserver):
