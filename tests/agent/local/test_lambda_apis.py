@@ -11,7 +11,7 @@ import httpx
 import pytest
 import trio
 
-from ddx_agent.local.control import Control, ExtensionEvent, FunctionFacts
+from ddx_agent.local.control import Control, ExtensionEvent, RegistrationFacts
 from ddx_agent.local.extension_table import ExtensionTable
 from ddx_agent.local.extensions_api import extension_routes
 from ddx_agent.local.faults import Faults
@@ -36,7 +36,7 @@ async def serving(
     *, account_id: str | None = "0123", faults: Faults | None = None
 ) -> AsyncGenerator[tuple[httpx.AsyncClient, Control]]:
     faults = faults or Faults()
-    facts = FunctionFacts(name="function-name", version="1", handler="myHandler", account_id=account_id)
+    facts = RegistrationFacts(name="function-name", version="1", handler="myHandler", account_id=account_id)
     control = Control(facts, ExtensionTable(lambda: str(uuid4())), TelemetryHub(faults, wall=lambda: 0.0))
 
     def current() -> Control:

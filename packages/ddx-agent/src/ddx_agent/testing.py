@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ddx_agent.local.accounts import Accounts, SignalAccount
+from ddx_agent.local.exits import ProcessExit
 from ddx_agent.local.faults import AgentSignal, Faults, Target
 from ddx_agent.local.function import Function, Sample, load_function
 from ddx_agent.local.intake import (
@@ -63,7 +64,6 @@ from ddx_agent.local.intake import (
     truncated,
 )
 from ddx_agent.local.invocation import Invocation, InvokeResult
-from ddx_agent.local.life import ProcessExit
 from ddx_agent.local.plan import ExtensionProgram, Limits
 from ddx_agent.local.platform import Platform, open_platform
 from ddx_agent.local.ports import Ports, PortsTaken

@@ -13,6 +13,7 @@ import trio
 
 from .answers import Refusal
 from .extension_table import Extension, ExtensionTable
+from .function import Function
 from .invocation import Invocation
 from .runtime_session import RuntimeSession
 from .states import ExtensionState, RuntimeState
@@ -28,13 +29,19 @@ class Fatal(msgspec.Struct, frozen=True):
     """The runtime's own error document, when it sent one."""
 
 
-class FunctionFacts(msgspec.Struct, frozen=True, kw_only=True):
+class RegistrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What register tells an extension about the function."""
 
     name: str
     version: str
     handler: str
     account_id: str | None
+
+
+def registration_facts(function: Function) -> RegistrationFacts:
+    return RegistrationFacts(
+        name=function.name, version=function.version, handler=function.handler, account_id=function.account_id
+    )
 
 
 class ExtensionEvent(msgspec.Struct, frozen=True):
@@ -44,7 +51,7 @@ class ExtensionEvent(msgspec.Struct, frozen=True):
 
 
 class Control:
-    def __init__(self, facts: FunctionFacts, extensions: ExtensionTable, telemetry: TelemetryHub) -> None:
+    def __init__(self, facts: RegistrationFacts, extensions: ExtensionTable, telemetry: TelemetryHub) -> None:
         self.facts = facts
         self.extensions = extensions
         self.telemetry = telemetry

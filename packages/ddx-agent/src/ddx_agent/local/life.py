@@ -7,7 +7,6 @@ of a shutdown, which nothing may exceed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import time
@@ -20,13 +19,14 @@ import trio
 
 from . import telemetry_events as events
 from .answers import Refusal
-from .control import Control, ExtensionEvent, Fatal, FunctionFacts
+from .control import Control, ExtensionEvent, Fatal, registration_facts
 from .cpu_share import CpuShare, share_of
 from .environment import extension_environment, runtime_environment
+from .exits import Exits
 from .extension_table import Extension, ExtensionTable
 from .faults import AgentSignal, Target
-from .function import Function
 from .guard import Guard
+from .init_course import InitCourse, extension_line, extension_record
 from .invocation import Invocation
 from .invocation_log import InvocationLog
 from .plan import LifePlan
@@ -37,21 +37,8 @@ from .states import ExtensionState, RuntimeState
 from .telemetry_hub import TelemetryHub
 
 _telemetry_log_variable = "_LAMBDA_TELEMETRY_LOG_FD"
-
-
-class ProcessExit(msgspec.Struct, frozen=True, kw_only=True):
-    """How one process of the sandbox ended."""
-
-    name: str
-    code: int
-    """As in `subprocess`: negative for a signal."""
-    how: str
-    after_ms: float
-    """Since the shutdown began; 0 when the process ended before."""
-    killed: bool
-    """Whether the platform had to kill it."""
-    state: str | None
-    """The extension's state afterwards; `None` for the runtime."""
+_runtime_key = "runtime"
+"""In place of the identifier that an extension has."""
 
 
 class LifeFailed(Exception):
@@ -68,10 +55,10 @@ class Life:
     ) -> None:
         self._plan = plan
         self._log = log
-        self.phase = phase
+        self._phase = phase
         self.telemetry = TelemetryHub(plan.faults, wall=time.time)
         function = plan.function
-        self.control = Control(facts_of(function), ExtensionTable(lambda: str(uuid4())), self.telemetry)
+        self.control = Control(registration_facts(function), ExtensionTable(lambda: str(uuid4())), self.telemetry)
         self.processes = SandboxProcesses(
             runtime_api=plan.facts.runtime_api,
             cpu=cpu,
@@ -80,11 +67,9 @@ class Life:
             on_memory_exceeded=self._out_of_memory,
             guard=guard,
         )
-        self.exits: list[ProcessExit] = []
+        self.exits = Exits()
         self._runtime: Child | None = None
         self._children: dict[str, Child] = {}
-        self._killed: set[str] = set()
-        self._shutdown_began: float | None = None
         self._ran_out_of_memory = False
         self._over = trio.Event()
         self._gone = trio.Event()
@@ -111,9 +96,8 @@ class Life:
 
     async def init(self) -> None:
         """Start everything and wait until all of it is ready. Raises LifeFailed."""
-        began = trio.current_time()
-        self._emit_init_start()
-        status, error_type = "timeout", None
+        course = InitCourse(self._plan, self._phase)
+        self.telemetry.emit_platform("initStart", course.start_record())
         try:
             await self._start_extensions()
             await self._until(self.control.extensions.all_registered)
@@ -121,61 +105,26 @@ class Life:
             await self._until(lambda: self.control.runtime.state is RuntimeState.READY)
             self.control.extensions.registration_is_open = False
             await self._until(self.control.extensions.all_ready)
-            status = "success"
+            course.succeed()
         except LifeFailed as failure:
-            status, error_type = "error", failure.fatal.error_type
+            course.fail(failure.fatal)
             raise
         finally:
             self.telemetry.close_subscription()
             self.drain_output()
-            self._emit_init_end(trio.current_time() - began, status, error_type)
-        if self.phase == "init":
+            course.end()
+            self._tell_init(course)
+        if self._phase == "init":
             self.processes.limit_cpu(share_of(self._plan.function.memory_mb))
 
-    def _emit_init_start(self) -> None:
-        function, facts = self._plan.function, self._plan.facts
-        version = None if facts.execution_env is None else _runtime_version(facts.execution_env)
-        record = events.init_start(
-            phase=self.phase,
-            initialization_type=facts.initialization_type,
-            function_name=function.name,
-            function_version=function.version,
-            function_arn=function.arn,
-            runtime_version=version,
-            runtime_version_arn=None if version is None else _runtime_version_arn(facts.region, version),
-            instance_id=facts.log_stream,
-            instance_max_memory=function.memory_mb << 20,
-        )
-        self.telemetry.emit_platform("initStart", record)
-
-    def _emit_init_end(self, seconds: float, status: str, error_type: str | None) -> None:
-        kind = self._plan.facts.initialization_type
-        self.telemetry.emit_platform(
-            "initRuntimeDone",
-            events.init_runtime_done(
-                phase=self.phase,
-                initialization_type=kind,
-                status=status,
-                # AWS's code names no better type when the runtime has not come back in time.
-                error_type="Runtime.Unknown" if status == "timeout" else error_type,
-            ),
-        )
+    def _tell_init(self, course: InitCourse) -> None:
+        self.telemetry.emit_platform("initRuntimeDone", course.runtime_done_record())
         for extension in self.control.extensions.extensions:
-            name, state, wanted = extension.name or "?", extension.state.value, extension.events
-            record = events.extension(name=name, state=state, events=wanted, error_type=extension.error_type)
-            self.telemetry.emit_platform("extension", record)
-            listed = ", ".join(wanted)
-            self._note(f"EXTENSION\tName: {name}\tState: {state}\tEvents: [{listed}]")
-        self.telemetry.emit_platform(
-            "initReport",
-            events.init_report(
-                phase=self.phase, initialization_type=kind, seconds=seconds, status=status, error_type=error_type
-            ),
-        )
-        if status != "success":
-            reason = f"\tError Type: {error_type}" if error_type else ""
-            duration = f"{seconds * 1000:.2f}"
-            self._note(f"INIT_REPORT Init Duration: {duration} ms\tPhase: {self.phase}\tStatus: {status}{reason}")
+            self.telemetry.emit_platform("extension", extension_record(extension))
+            self._note(extension_line(extension))
+        self.telemetry.emit_platform("initReport", course.report_record())
+        if not course.is_success:
+            self._note(course.report_line())
 
     def _note(self, line: str) -> None:
         """A line of the platform in the log stream."""
@@ -241,36 +190,22 @@ class Life:
             self._signal_runtime(signal.SIGKILL)
 
     def _runtime_exited(self, code: int) -> None:
-        self._record_exit("runtime", code, None)
-        if self._shutdown_began is None:
+        self.exits.record("runtime", code, key=_runtime_key, state=None)
+        if not self.exits.in_shutdown:
             how = "exited without providing a reason" if code == 0 else f"exited with error: {describe_exit(code)}"
             error_type = "Runtime.OutOfMemory" if self._ran_out_of_memory else "Runtime.ExitError"
             self.control.fail(Fatal(error_type, f"Runtime {how}"))
         self.control.changed()
 
     def _extension_exited(self, extension: Extension, code: int) -> None:
-        in_shutdown = self._shutdown_began is not None
+        in_shutdown = self.exits.in_shutdown
         self.control.extensions.exited(extension, code, in_shutdown=in_shutdown)
-        self._record_exit(extension.name or "extension", code, extension)
+        self.exits.record(extension.name or "extension", code, key=extension.identifier, state=extension.state.value)
         self.telemetry.unsubscribe(extension.identifier)
         if not in_shutdown:
             how = f"exit code {code}" if code >= 0 else describe_exit(code)
             self.control.fail(Fatal("Extension.Crash", how))
         self.control.changed()
-
-    def _record_exit(self, name: str, code: int, extension: Extension | None) -> None:
-        began = self._shutdown_began
-        key = extension.identifier if extension is not None else "runtime"
-        self.exits.append(
-            ProcessExit(
-                name=name,
-                code=code,
-                how=describe_exit(code),
-                after_ms=0.0 if began is None else events.milliseconds(trio.current_time() - began),
-                killed=key in self._killed,
-                state=extension.state.value if extension is not None else None,
-            )
-        )
 
     def drain_output(self) -> None:
         """Take in what processes have printed up to now."""
@@ -359,7 +294,7 @@ class Life:
             budget_s, share = limits.shutdown_s, limits.runtime_share
         else:
             budget_s, share = (limits.shutdown_internal_s if registered else 0.0), 1.0
-        began = self._shutdown_began = trio.current_time()
+        began = self.exits.begin_shutdown()
         deadline_ms = int((time.time() + budget_s) * 1000)
         with trio.CancelScope(shield=True):
             await self._stop_runtime(began + budget_s * share)
@@ -386,7 +321,7 @@ class Life:
             with trio.move_on_at(deadline):
                 await runtime.wait()
         if runtime.exit_code is None:
-            self._killed.add("runtime")
+            self.exits.will_kill(_runtime_key)
             self._signal_runtime(signal.SIGKILL)
             await runtime.wait()
 
@@ -407,7 +342,7 @@ class Life:
 
     def _kill_extension(self, extension: Extension) -> None:
         if self._is_alive(extension):
-            self._killed.add(extension.identifier)
+            self.exits.will_kill(extension.identifier)
             self._children[extension.identifier].signal(signal.SIGKILL)
 
     async def _kill_rest(self) -> None:
@@ -419,22 +354,4 @@ class Life:
         # The tasks that read the children's last output note their ends; an exit is recorded when they have.
         expected = len(self._children) + (self._runtime is not None)
         with trio.move_on_after(1):
-            await self.control.until(lambda: len(self.exits) >= expected)
-
-
-def facts_of(function: Function) -> FunctionFacts:
-    return FunctionFacts(
-        name=function.name, version=function.version, handler=function.handler, account_id=function.account_id
-    )
-
-
-def _runtime_version(execution_env: str) -> str:
-    """`AWS_Lambda_python3.11` → `python:3.11.v1`, the form of Lambda's runtime version names."""
-    name = execution_env.rsplit("_", 1)[-1]
-    letters = name.rstrip("0123456789.")
-    return f"{letters}:{name[len(letters) :]}.v1"
-
-
-def _runtime_version_arn(region: str, version: str) -> str:
-    """Made up, but the same for the same version, and of the usual form."""
-    return f"arn:aws:lambda:{region}::runtime:{hashlib.sha256(version.encode()).hexdigest()}"
+            await self.control.until(lambda: len(self.exits.ended) >= expected)

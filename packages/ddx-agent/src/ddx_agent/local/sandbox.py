@@ -16,14 +16,15 @@ import msgspec
 import trio
 
 from . import telemetry_events as events
-from .control import Control, Fatal
+from .control import Control, Fatal, registration_facts
 from .course import Course
 from .cpu_share import CpuShare
+from .exits import ProcessExit
 from .extension_table import ExtensionTable
 from .guard import Guard
 from .invocation import Invocation
 from .invocation_log import InvocationLog, OnLine
-from .life import Life, LifeFailed, ProcessExit, facts_of
+from .life import Life, LifeFailed
 from .plan import LifePlan
 from .telemetry_hub import TelemetryHub
 
@@ -160,7 +161,9 @@ class Sandbox:
             self._next_phase = next_phase
             self._init_s = None
         took_ms = events.milliseconds(trio.current_time() - began)
-        self.life_ends.append(LifeEnd(reason=reason, error_type=error_type, took_ms=took_ms, exits=tuple(life.exits)))
+        self.life_ends.append(
+            LifeEnd(reason=reason, error_type=error_type, took_ms=took_ms, exits=tuple(life.exits.ended))
+        )
 
     # One invocation
 
@@ -251,7 +254,7 @@ def _no_life(plan: LifePlan) -> Control:
     """What the Lambda APIs answer from while there is no life: nobody is registered, and nobody may register."""
     telemetry = TelemetryHub(plan.faults, wall=time.time)
     telemetry.close_subscription()
-    control = Control(facts_of(plan.function), ExtensionTable(lambda: str(uuid4())), telemetry)
+    control = Control(registration_facts(plan.function), ExtensionTable(lambda: str(uuid4())), telemetry)
     control.extensions.registration_is_open = False
     control.end()
     return control
