@@ -45,8 +45,10 @@ def test_dogstatsd_is_bound_to_loopback_with_a_large_buffer() -> None:
         assert bound(DD_DOGSTATSD_PORT=str(port), DD_DOGSTATSD_SO_RCVBUF=bad)[0] == found
 
 
-@pytest.mark.parametrize("off", [{"DD_DOGSTATSD_PORT": "0"}, {"DD_USE_DOGSTATSD": "False"}])
-def test_it_can_be_switched_off(off: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "off", [{"DD_DOGSTATSD_PORT": "0"}, *({"DD_USE_DOGSTATSD": word} for word in ("False", "0.0", ' "off" '))]
+)
+def test_it_can_be_switched_off_in_every_way_that_the_configuration_knows(off: dict[str, str]) -> None:
     assert bound(**off) == (None, [])
 
 

@@ -61,19 +61,21 @@ class Port:
 
 
 loopback = "127.0.0.1"
-yes = frozenset(("1", "t", "true", "y", "yes", "on"))
-no = frozenset(("0", "f", "false", "n", "no", "off"))
+# In lower case; the configuration reads switches by the same words.
+yes = frozenset(("1", "1.0", "t", "true", "y", "yes", "on"))
+no = frozenset(("0", "0.0", "f", "false", "n", "no", "off"))
 
 
-def _says(variable: str, words: frozenset[str]) -> bool:
-    return os.environ.get(variable, "").strip().lower() in words
+def says(variable: str, words: frozenset[str], environ: Mapping[str, str] = os.environ) -> bool:
+    # Tools that write environments leave double quotes around values.
+    return environ.get(variable, "").strip().strip('"').strip().lower() in words
 
 
-traces_host = "0.0.0.0" if _says("DD_APM_NON_LOCAL_TRAFFIC", yes) else loopback  # noqa: S104
+traces_host = "0.0.0.0" if says("DD_APM_NON_LOCAL_TRAFFIC", yes) else loopback  # noqa: S104
 # Lambda posts telemetry to the sandbox's own address (sandbox.localdomain), which need not be the loopback one.
 telemetry_host = os.environ.get("DDX_TELEMETRY_HOST") or "0.0.0.0"  # noqa: S104
 statsd_host = os.environ.get("DDX_DOGSTATSD_HOST") or loopback
-if _says("DD_DOGSTATSD_NON_LOCAL_TRAFFIC", yes):
+if says("DD_DOGSTATSD_NON_LOCAL_TRAFFIC", yes):
     statsd_host = "::" if ":" in statsd_host else "0.0.0.0"  # noqa: S104
 ports = (
     Port("lifecycle", 8124, ("DDX_LIFECYCLE_PORT",), loopback, is_datagram=False),
@@ -118,7 +120,7 @@ def bind(port: Port, number: int) -> _socket.socket:
 def is_off(port: Port, number: int) -> bool:
     """Whether one of the documented ways to do without it was taken."""
     switch = {"traces": "DD_APM_ENABLED", "dogstatsd": "DD_USE_DOGSTATSD"}.get(port.purpose)
-    return switch is not None and (not number or _says(switch, no))
+    return switch is not None and (not number or says(switch, no))
 
 
 def _datagram_buffer() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ddx_agent.bootstrap import port_number, ports, yes
+from ddx_agent.bootstrap import port_number, ports, says, yes
 from ddx_agent.secrets import find_secret_variables
 
 from .complaint import Complaint
@@ -137,7 +137,7 @@ def _port_rows(environ: Mapping[str, str]) -> list[Row]:
             number, complaint = port_number(_port_of[variable], environ)
             value, is_used = str(number), is_used and complaint is None
         elif default == "false":
-            value = "true" if written.lower() in yes else "false"
+            value = "true" if says(variable, yes, environ) else "false"
         rows.append(
             Row(
                 section="Ports",

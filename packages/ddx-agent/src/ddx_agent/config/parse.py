@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ddx_agent.bootstrap import no, yes
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
 from ddx_core.intake import Proxy
 from ddx_logs.rules import parse_rules
@@ -22,9 +23,6 @@ from ddx_traces.rules import parse_patterns, parse_replace_rules, parse_tag_rule
 
 Raw = str | list[Any] | dict[str, Any]
 Parser = Callable[[Raw], Any]
-
-_true = {"true", "1", "1.0", "t", "yes", "y", "on"}
-_false = {"false", "0", "0.0", "f", "no", "n", "off"}
 
 
 class Partly(NamedTuple):
@@ -47,9 +45,9 @@ def text(raw: Raw) -> str | None:
 
 def boolean(raw: Raw) -> bool:
     word = _text(raw, "true or false").lower()
-    if word in _true:
+    if word in yes:
         return True
-    if word in _false:
+    if word in no:
         return False
     raise ValueError("expected true or false")
 
