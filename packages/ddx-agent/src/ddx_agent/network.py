@@ -36,12 +36,16 @@ def proxy_rules(config: Config) -> ProxyRules:
     )
 
 
-def make_tls(config: Config) -> ssl.SSLContext:
-    """Never fails: a certificate file that cannot be used is told, and left aside."""
+def tls_policy(config: Config) -> TlsPolicy:
     network = config.network
-    policy = TlsPolicy(
+    return TlsPolicy(
         cert_file=network.tls_cert_file, verify=not network.skip_ssl_validation, min_version=network.min_tls_version
     )
+
+
+def make_tls(config: Config) -> ssl.SSLContext:
+    """Never fails: a certificate file that cannot be used is told, and left aside."""
+    policy = tls_policy(config)
     try:
         return policy.make_context()
     except (OSError, ValueError) as error:

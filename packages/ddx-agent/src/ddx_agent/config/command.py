@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from ddx_agent.standard_output import write_out
 
-from .env_file import parse_env_file
+from .env_file import read_env_file
 from .explain import explain_json, explain_text
 from .file import find_file, read_file
 from .load import load_config
@@ -25,8 +25,7 @@ def show_config(options: argparse.Namespace) -> int:
     environ: Mapping[str, str] = os.environ
     if options.env:
         try:
-            with open(options.env, encoding="utf-8") as file:
-                environ = parse_env_file(file.read())
+            environ = read_env_file(options.env)
         except (OSError, ValueError) as error:
             sys.stderr.write(f"ddx config: {options.env}: {getattr(error, 'strerror', None) or error}\n")
             return 2

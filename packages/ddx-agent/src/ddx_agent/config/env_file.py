@@ -7,6 +7,12 @@ from typing import Any
 import msgspec
 
 
+def read_env_file(path: str) -> dict[str, str]:
+    """The file's variables. Raises OSError, or ValueError with the line that cannot be read."""
+    with open(path, encoding="utf-8") as file:
+        return parse_env_file(file.read())
+
+
 def parse_env_file(content: str) -> dict[str, str]:
     """Raises ValueError with the line that cannot be read (never its value)."""
     text = content.removeprefix("\ufeff").strip()

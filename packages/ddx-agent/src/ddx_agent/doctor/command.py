@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 
 from ddx_agent import version
-from ddx_agent.config.env_file import parse_env_file
+from ddx_agent.config.env_file import read_env_file
 from ddx_agent.config.file import find_file, read_file
 from ddx_agent.standard_output import write_out
 
@@ -59,8 +59,7 @@ async def run_doctor(options: argparse.Namespace) -> int:
 
 def _read_environ(path: str) -> Mapping[str, str]:
     """The file's variables. A function's configuration has no credentials: those of whoever asks stand in for its role's."""
-    with open(path, encoding="utf-8") as file:
-        environ = parse_env_file(file.read())
+    environ = read_env_file(path)
     if any(name in environ for name in _credentials):
         return environ
     return {name: os.environ[name] for name in (*_credentials, *_regions) if name in os.environ} | environ

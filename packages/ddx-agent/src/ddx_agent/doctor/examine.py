@@ -14,10 +14,10 @@ import msgspec
 
 from ddx_agent.config import Loaded, known_variables, load_config
 from ddx_agent.config.file import ConfigFile
-from ddx_agent.network import proxy_rules
+from ddx_agent.network import proxy_rules, tls_policy
 from ddx_agent.secrets import AwsOf, find_secret_variables, key_sources
 from ddx_core.clock import now_ns, ns_per_s
-from ddx_core.intake import ApiKey, Proxy, TlsPolicy
+from ddx_core.intake import ApiKey, Proxy
 
 from .ask import Given, ask_secrets, ask_sources, close, side_by_side, validate
 from .findings import Finding, Findings, Level
@@ -173,13 +173,12 @@ class _Examination:
 
     def _tls(self, found: Findings) -> ssl.SSLContext:
         """As the agent makes it: a certificate file that cannot be used is told, and left aside."""
-        network = self._loaded.config.network
-        policy = TlsPolicy(network.tls_cert_file, not network.skip_ssl_validation, network.min_tls_version)
+        policy = tls_policy(self._loaded.config)
         try:
             return policy.make_context()
         except (OSError, ValueError) as error:
             # A ValueError's text has the file's name already.
-            problem = f"{network.tls_cert_file}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            problem = f"{policy.cert_file}: {error.strerror}" if isinstance(error, OSError) else str(error)
             found.error(
                 f"DD_TLS_CERT_FILE cannot be used ({problem}); only the system's certificates are trusted",
                 "name a PEM file that is in the function's image or package, for instance /var/task/authority.pem",
