@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddx_core.errors import MalformedInput
-from ddx_traces import wire
+from ddx_traces import parts as parts_module
 from ddx_traces.agent import decode_v04, decode_v05
 from ddx_traces.agent.decode_json import decode_json
 from ddx_traces.agent.decode_v07 import decode_v07
+from ddx_traces.parts import TracePart
 from ddx_traces.span import ArrayValue, AttributeValue, ScalarValue, Span, SpanLink
-from ddx_traces.wire import TracePart
 
 from .support import v04, v05, wire_span, wire_trace
 
@@ -218,7 +218,7 @@ def test_wrong_types_make_a_span_malformed(decode: Decode, encode: Callable[...,
 def test_very_long_trace_comes_in_parts(
     decode: Decode, encode: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "max_part_bytes", 1000)
+    monkeypatch.setattr(parts_module, "max_part_bytes", 1000)
     parts = list(decode(encode(wire_trace(1, 50), wire_trace(2, 2))))
     assert sum(len(part.read.spans) for part in parts) == 52
     *long, last = [part for part in parts if part.size]
@@ -232,8 +232,8 @@ def test_very_long_trace_comes_in_parts(
 def test_span_that_no_payload_could_take_is_not_even_decoded(
     decode: Decode, encode: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "max_part_bytes", 400)
-    monkeypatch.setattr(wire, "max_span_bytes", 500)
+    monkeypatch.setattr(parts_module, "max_part_bytes", 400)
+    monkeypatch.setattr(parts_module, "max_span_bytes", 500)
     huge = wire_span(span_id=3, metrics={f"metric {number}": 0.5 for number in range(100)})
     parts = list(decode(encode([wire_span(span_id=1), huge, wire_span(span_id=2)])))
     assert [span.span_id for part in parts for span in part.read.spans] == [1, 2]

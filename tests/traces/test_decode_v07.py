@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ddx_core.errors import MalformedInput
 from ddx_traces.agent.decode_v07 import decode_v07
+from ddx_traces.parts import PayloadFields
 from ddx_traces.span import Span
-from ddx_traces.wire import PayloadFields
 
 from .support import wire_span, wire_trace
 from .test_decode import field_names, traces, values

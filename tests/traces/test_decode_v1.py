@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddx_core.errors import MalformedInput
-from ddx_traces import wire
+from ddx_traces import parts as parts_module
 from ddx_traces.agent.decode_v1 import decode_v1
 from ddx_traces.agent.values_v1 import max_skipped
+from ddx_traces.parts import PayloadFields
 from ddx_traces.span import Span, SpanEvent, SpanLink
-from ddx_traces.wire import PayloadFields
 
 from . import golden_go_v1
 from .v1_writer import v1
@@ -314,9 +314,9 @@ def test_broken_text_is_mended() -> None:
 
 
 def test_large_span_of_small_values_costs_itself() -> None:
-    dense: dict[int, Any] = {4: 1, 50: [[]] * (wire.max_values * 2), 51: "y" * wire.large_span_bytes}
+    dense: dict[int, Any] = {4: 1, 50: [[]] * (parts_module.max_values * 2), 51: "y" * parts_module.large_span_bytes}
     (found,), malformed = read(v1(chunk(msgspec.msgpack.encode(dense), {4: 2, 1: "x"})).replace(b"\xa1x", b"\x01"))
-    assert (malformed, found.service) == (1, "y" * wire.large_span_bytes)
+    assert (malformed, found.service) == (1, "y" * parts_module.large_span_bytes)
 
 
 def test_more_to_skip_than_is_worth_it_costs_what_comes_after() -> None:
@@ -326,7 +326,7 @@ def test_more_to_skip_than_is_worth_it_costs_what_comes_after() -> None:
 
 
 def test_span_that_is_too_large_is_skipped_and_its_strings_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "max_part_bytes", 2000)
+    monkeypatch.setattr(parts_module, "max_part_bytes", 2000)
     monkeypatch.setattr("ddx_traces.agent.decode_v1.max_span_bytes", 3000)
     body = v1(chunk(span(1, _9={"a": "first"}), span(2, _9={"b": "z" * 4000}), span(3, _9={"b": "first"})), chunk())
     parts = list(decode_v1(body).parts)

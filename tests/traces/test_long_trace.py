@@ -15,7 +15,7 @@ from ddx_core.http import Request
 from ddx_core.http.message import Headers
 from ddx_core.http.routes import Match
 from ddx_core.pipeline import FlushKind
-from ddx_traces import wire
+from ddx_traces import parts as parts_module
 from ddx_traces.agent import decode_v04
 from ddx_traces.agent.routes import TraceRoutes
 from ddx_traces.process.context import find_root
@@ -104,7 +104,7 @@ def outcome(
         await rig.pipeline.flush(FlushKind.BLOCKING)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wire, "max_part_bytes", part_bytes)
+        patch.setattr(parts_module, "max_part_bytes", part_bytes)
         trio.run(take)
     spans: list[Any] = []
     for payload in rig.intake.traces:
@@ -273,14 +273,14 @@ def test_spans_of_another_trace_are_judged_by_themselves() -> None:
 
 
 def test_trace_in_which_no_span_can_be_read_is_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "max_part_bytes", 200)
+    monkeypatch.setattr(parts_module, "max_part_bytes", 200)
     parts = list(decode_v04(v04([wire_span(trace_id=-1)] * 5)))
     assert sum(part.read.malformed for part in parts) == 5
     assert all(part.outline is None for part in parts)
 
 
 def test_others_have_their_turn_while_a_trace_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "max_part_bytes", 1000)
+    monkeypatch.setattr(parts_module, "max_part_bytes", 1000)
     body = v04(family())
     traces = decode_v04(body)
     spans: list[Span] = []

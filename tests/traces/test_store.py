@@ -16,6 +16,7 @@ from ddx_core.tags import TagSet
 from ddx_traces import store as store_module
 from ddx_traces.agent import decode_v04
 from ddx_traces.observer import ChunkObserver
+from ddx_traces.parts import ReadSpans, TracePart
 from ddx_traces.rules import FilterSettings, ReplaceRule, TagRule
 from ddx_traces.settings import TracesSettings
 from ddx_traces.span import Span, Tracer, TracerPayload
@@ -24,7 +25,7 @@ from ddx_traces.store import TraceStore
 from tests.support.builders import taken_from
 
 from .protobuf_reader import read_agent_payload
-from .support import Rig, body_of, function_tags, now, span, spans_in, v04, wire_span, wire_trace
+from .support import Rig, body_of, function_tags, now, span, spans_in, v04, wire_span
 
 
 class Bench:
@@ -54,8 +55,8 @@ class Bench:
             on_full_payload=self._count,
         )
 
-    def add(self, *spans: Span, payload: TracerPayload | None = None, **fields: Any) -> None:
-        self.store.add(list(spans), payload or TracerPayload(), **fields)
+    def add(self, *spans: Span, payload: TracerPayload | None = None, size: int = 0, malformed: int = 0) -> None:
+        self.store.add(TracePart(ReadSpans(list(spans), malformed), size), payload or TracerPayload())
         self.check()
 
     def pack_all(self) -> list[Payload]:
@@ -100,7 +101,7 @@ def test_body_is_compressed_once_it_is_complete() -> None:
         tags=function_tags,
         now_ns=lambda: now,
     )
-    store.add([span()], TracerPayload())
+    store.add(TracePart(ReadSpans([span()]), 0), TracerPayload())
     store.pack()
     (payload,) = taken_from(fanout.primary)
     assert payload.encoding == "zstd"
@@ -269,7 +270,7 @@ def test_observers_see_spans_before_they_are_processed_and_may_change_them() -> 
 def test_spans_that_an_observer_leaves_out_are_its_own_to_account_for() -> None:
     holding = Holding()
     bench = Bench(observers=(holding,))
-    bench.store.add([span(span_id=1), span(span_id=2)], TracerPayload())
+    bench.store.add(TracePart(ReadSpans([span(span_id=1), span(span_id=2)]), 0), TracerPayload())
     assert [each.span_id for each in holding.held] == [2]
     assert not bench.account.snapshot().closes
     bench.account.drop("held_back", 1, 0)
@@ -279,7 +280,7 @@ def test_spans_that_an_observer_leaves_out_are_its_own_to_account_for() -> None:
 def test_defect_on_the_way_leaves_no_span_uncounted() -> None:
     bench = Bench(observers=(Failing(),))
     with pytest.raises(KeyError):
-        bench.store.add([span(span_id=1), span(span_id=0), span(span_id=2)], TracerPayload(), malformed=1)
+        bench.add(span(span_id=1), span(span_id=0), span(span_id=2), malformed=1)
     assert bench.dropped() == {"failed": 2, "malformed": 2}
     bench.check()
 
@@ -287,7 +288,7 @@ def test_defect_on_the_way_leaves_no_span_uncounted() -> None:
 def test_defect_in_encoding_leaves_no_span_uncounted() -> None:
     bench = Bench()
     with pytest.raises(ValueError, match="out of range"):
-        bench.store.add([span(span_id=1), span(span_id=2, error=2**40)], TracerPayload())
+        bench.add(span(span_id=1), span(span_id=2, error=2**40))
     assert bench.dropped() == {"failed": 2}
     bench.check()
 
@@ -322,7 +323,7 @@ def test_account_closes_whatever_comes(sent: list[list[str]], traces_per_request
     for first in range(0, len(requests), traces_per_request):
         payload = TracerPayload()
         for part in decode_v04(v04(*requests[first : first + traces_per_request])):
-            bench.store.add(part.read.spans, payload, size=part.size, malformed=part.read.malformed)
+            bench.store.add(part, payload)
             bench.check()
     payloads = bench.pack_all()
     total = sum(map(len, sent))
@@ -376,11 +377,6 @@ def test_statistics_for_which_there_is_no_room_are_not_taken() -> None:
     assert 0 < taken < 10
     snapshot = account.snapshot()
     assert (snapshot.accepted.items, snapshot.held.items, snapshot.closes) == (taken, taken, True)
-
-
-def test_wire_helpers_agree_with_the_decoder() -> None:
-    (part,) = decode_v04(v04(wire_trace(1, 3)))
-    assert [each.span_id for each in part.read.spans] == [1001, 1002, 1003]
 
 
 def test_what_the_user_does_not_want_is_counted_by_a_reason_of_its_own() -> None:

@@ -24,6 +24,7 @@ from ddx_core.tags import TagSet
 
 from .agent.routes import TraceRoutes
 from .observer import ChunkObserver
+from .parts import ReadSpans, TracePart
 from .proxy import ProxiedIntakes
 from .settings import TracesSettings
 from .span import Span, TracerPayload
@@ -125,7 +126,7 @@ class TracesPipeline:
         self._store.take_dropped_p0(payload)
         listed = list(chunks)
         for chunk in listed:
-            self._store.add(chunk, payload, size=size // len(listed))
+            self._store.add(TracePart(ReadSpans(chunk), size // len(listed)), payload)
 
     def _hide_resource(self, kind: str, resource: str) -> str:
         # The store is made after the statistics' own, which need this.

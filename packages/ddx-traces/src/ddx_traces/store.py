@@ -19,13 +19,13 @@ from ddx_core.tags import TagSet
 from .encode import EncodedChunk, PayloadDefaults, encode_agent_payload, encode_chunks, request_headers
 from .obfuscate import Obfuscator
 from .observer import ChunkObserver
+from .parts import TracePart, max_span_bytes
 from .process import (
     Normalizer,
     OwnCalls,
     Processor,
     SeenSpans,
     SpanTags,
-    TraceOutline,
     choose_base_service,
 )
 from .rules import Replacer, TraceFilter
@@ -34,7 +34,6 @@ from .settings import TracesSettings
 from .span import Span, TraceChunk, TracerPayload
 from .span_encoder import SpanEncoder
 from .split import split_traces
-from .wire import max_span_bytes
 
 path: Final = "/api/v0.2/traces"
 content_type: Final = "application/x-protobuf"
@@ -137,33 +136,20 @@ class TraceStore:
             self._dropped_p0_spans = min(self._dropped_p0_spans + payload.dropped_p0_spans, max_dropped_p0)
             payload.dropped_p0_traces = payload.dropped_p0_spans = 0
 
-    def add(
-        self,
-        spans: list[Span],
-        payload: TracerPayload,
-        *,
-        size: int = 0,
-        malformed: int = 0,
-        too_large: int = 0,
-        outline: TraceOutline | None = None,
-        tags: dict[str, str] | None = None,
-        was_dropped: bool = False,
-    ) -> None:
-        """Take in the spans of one trace; they are the store's from here on.
+    def add(self, part: TracePart, payload: TracerPayload) -> None:
+        """Take in the spans of one trace, or of a part of it; they are the store's from here on.
 
-        `size` is what they took on their way here; `malformed` and `too_large` are how many more there were that could
-        not be decoded, or were not for their size.
-        `outline` is of the whole of a trace that comes in parts. `tags` are of all of them.
+        `payload` is the same object for all parts of a request: what one trace tells of the sender is told for the next.
         """
-        count = len(spans) + malformed + too_large
+        count = part.count
         if not count:
             return
-        self._account.accept(count, size)
-        unsettled = _Unsettled(self._account, count, size // count)
+        self._account.accept(count, part.size)
+        unsettled = _Unsettled(self._account, count, part.size // count)
         try:
-            unsettled.drop("malformed", malformed)
-            unsettled.drop("too_large", too_large)
-            admitted = self._seen.admit(spans)
+            unsettled.drop("malformed", part.read.malformed)
+            unsettled.drop("too_large", part.too_large)
+            admitted = self._seen.admit(part.read.spans)
             unsettled.drop("malformed", admitted.malformed)
             unsettled.drop("duplicate", admitted.duplicates)
             fresh = admitted.spans
@@ -171,15 +157,13 @@ class TraceStore:
                 before = len(fresh)
                 fresh = observer.on_chunk(fresh, payload)
                 unsettled.count -= before - len(fresh)
-            processed = self._processor.process(fresh, payload, self._tags, outline=outline)
+            processed = self._processor.process(fresh, payload, self._tags, outline=part.outline)
             unsettled.drop("filtered", processed.filtered)
             unsettled.drop("rejected", processed.rejected)
-            if tags:
-                tags = self.replace_tags(tags)
+            tags = self.replace_tags(part.tags) if part.tags else part.tags
             for chunk in processed.chunks:
-                chunk.was_dropped = was_dropped
-                if tags:
-                    chunk.tags = tags
+                chunk.was_dropped = part.was_dropped
+                chunk.tags = tags
                 if self._count is not None:
                     if not payload.tracer.computed_stats:
                         self._count(chunk.spans, payload)

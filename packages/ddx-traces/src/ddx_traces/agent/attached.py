@@ -15,9 +15,9 @@ from msgspec import Raw
 
 from ddx_core.errors import MalformedInput
 
+from ..messagepack import describe, undecodable
 from ..scan import mend_strings
 from ..span import ArrayValue, AttributeValue, ScalarValue, SpanEvent, SpanLink
-from ..wire import describe, undecodable
 from .numbers import unsigned, whole
 
 T = TypeVar("T")

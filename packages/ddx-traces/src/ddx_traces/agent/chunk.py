@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+from ..parts import TracePart
 from ..process.context import find_root, origin_key, priority_key
 from ..span import Span, priority_unset
-from ..wire import TracePart
 
 upper_id_key = "_dd.p.tid"
 decision_key = "_dd.p.dm"

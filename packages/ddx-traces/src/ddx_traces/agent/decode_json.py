@@ -19,7 +19,8 @@ from msgspec import Raw
 
 from ddx_core.errors import MalformedInput
 
-from ..wire import TracePart, Traces, cut, describe, free_elements, is_dense, read_cut, undecodable
+from ..messagepack import describe, free_elements, undecodable
+from ..parts import TracePart, Traces, cut, is_dense, read_cut
 from .body import BodyTooLarge
 from .decode_v04 import read_spans
 

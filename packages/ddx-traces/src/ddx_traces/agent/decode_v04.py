@@ -10,8 +10,9 @@ import msgspec
 
 from ddx_core.errors import MalformedInput
 
+from ..messagepack import undecodable
+from ..parts import ReadSpans, Traces, open_traces
 from ..span import Span
-from ..wire import ReadSpans, Traces, open_traces, undecodable
 from .lenient import read_span
 
 _strict = msgspec.msgpack.Decoder(Span)

@@ -13,8 +13,9 @@ from msgspec import Meta
 
 from ddx_core.errors import MalformedInput
 
+from ..messagepack import announced, open_array, read_text, read_value, undecodable
+from ..parts import ReadSpans, Traces, open_traces
 from ..span import Int32, Int64, Span, UInt64
-from ..wire import ReadSpans, Traces, announced, open_array, open_traces, read_text, read_value, undecodable
 from .lenient import duration, present, start
 from .numbers import unsigned, whole
 

@@ -14,21 +14,9 @@ from msgspec import Raw
 
 from ddx_core.errors import MalformedInput
 
+from ..messagepack import announced, check_count, decode_leading, describe, open_array, read_text, undecodable
+from ..parts import OpenedPayload, PayloadFields, TracePart, Traces, read_trace
 from ..span import priority_unset
-from ..wire import (
-    OpenedPayload,
-    PayloadFields,
-    TracePart,
-    Traces,
-    announced,
-    check_count,
-    decode_leading,
-    describe,
-    open_array,
-    read_text,
-    read_trace,
-    undecodable,
-)
 from .chunk import ChunkFields, tell
 from .decode_v04 import read_spans
 from .lenient import read_texts

@@ -18,28 +18,22 @@ from msgspec import Raw
 
 from ddx_core.errors import MalformedInput
 
-from ..scan import all_strings, mend_strings
-from ..span import Span, priority_unset
-from ..wire import (
+from ..messagepack import announced, announced_entries, check_count, decode_leading, describe, open_array, undecodable
+from ..parts import (
     OpenedPayload,
     PayloadFields,
     ReadPart,
     ReadSpans,
     TracePart,
     Traces,
-    announced,
-    announced_entries,
-    check_count,
     cut_trace,
-    decode_leading,
-    describe,
     is_dense,
     look_ahead,
     max_span_bytes,
-    open_array,
-    undecodable,
     with_outline,
 )
+from ..scan import all_strings, mend_strings
+from ..span import Span, priority_unset
 from .chunk import ChunkFields, as_texts, tell
 from .numbers import whole
 from .values_v1 import Strings, TooManyStrings, read_attributes, read_span, sort_attributes

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from ..parts import PayloadFields
 from ..span import Tracer, TracerPayload
-from ..wire import PayloadFields
 
 max_value_length: Final = 256
 """No version or language is longer; a value is cut here because it is passed on with every payload."""

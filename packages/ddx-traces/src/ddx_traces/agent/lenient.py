@@ -16,8 +16,8 @@ from msgspec import Raw
 
 from ddx_core.errors import MalformedInput
 
+from ..messagepack import describe, read_text, read_value, undecodable
 from ..span import Span, max_int64
-from ..wire import describe, read_text, read_value, undecodable
 from .attached import read_binaries, read_events, read_links, read_metrics
 from .numbers import unsigned, whole
 

@@ -16,12 +16,12 @@ from ddx_core import log
 from ddx_core.errors import MalformedInput
 from ddx_core.http import Handler, Request, Response, Route, Routes, text
 
+from ..parts import OpenedPayload, Traces
 from ..process import Normalizer
 from ..settings import TracesSettings
 from ..span import TracerPayload
 from ..stats import StatsStore, decode_client_stats
 from ..store import TraceStore
-from ..wire import OpenedPayload, Traces
 from .body import BodyTooLarge, UnknownCoding, decode_body
 from .decode_v04 import decode_v04
 from .decode_v05 import decode_v05
@@ -175,16 +175,7 @@ class TraceRoutes:
         total = unpaused = 0
         try:
             for part in traces:
-                add(
-                    part.read.spans,
-                    payload,
-                    size=part.size,
-                    malformed=part.read.malformed,
-                    too_large=part.too_large,
-                    outline=part.outline,
-                    tags=part.tags,
-                    was_dropped=part.was_dropped,
-                )
+                add(part, payload)
                 total += part.size
                 unpaused += part.size + part.looked_at
                 if unpaused >= slice_bytes:

@@ -12,8 +12,8 @@ import msgspec
 from ddx_core.clock import ns_per_s
 from ddx_core.errors import MalformedInput
 
+from ..messagepack import describe, undecodable, without_nil
 from ..span import Int64, UInt32, UInt64
-from ..wire import describe, undecodable, without_nil
 
 _special = {
     "http_status_code": "HTTPStatusCode",

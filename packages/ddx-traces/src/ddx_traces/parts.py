@@ -1,31 +1,21 @@
-"""MessagePack from tracers, taken apart piece by piece, so that what a request makes us hold stays in proportion to its size.
+"""The traces of a request, part by part, as the decoders give them out. Pure.
 
-Rules of this file: an array is opened one level at a time, its elements staying bytes until their turn comes; an array that
-announces more elements than its bytes can sensibly hold is refused before a list is made of them. Whatever the bytes,
-only MalformedInput is raised.
+Rule of this file: a trace is one part, unless it is so long that its spans would take too much memory at once. Then it is
+cut, and read twice: what is decided for the whole of a trace, its outline, has to be known before its first part is.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 
-from ddx_core.errors import MalformedInput
-
+from .messagepack import announced, check_count, elements_of, open_array
 from .process import Outliner, TraceOutline
 from .scan import has_more_tokens
 from .span import Span
 
-undecodable: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
-"""What msgspec raises for bytes that are not what they should be: broken UTF-8 and impossible times are ValueErrors."""
-
-# No span takes fewer bytes: twelve fields of one byte in v0.5, two ids by name in v0.4. Each element takes some 80 bytes of
-# memory, be it one byte long.
-bytes_per_element: Final = 12
-free_elements: Final = 1024
 max_part_bytes: Final = 4 << 20
 """A trace longer than this is worked on in parts. Spans take six to ten times their encoded size while they are objects."""
 
@@ -36,12 +26,6 @@ max_span_bytes: Final = 10 << 20
 # makes a span large is long text, so large ones have few values for their size.
 large_span_bytes: Final = 256 << 10
 max_values: Final = 16_384
-
-_elements = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_anything = msgspec.msgpack.Decoder()
-_trailing: Final = re.compile(r"trailing characters \(byte (\d+)\)")
-
-T = TypeVar("T")
 
 Cut = tuple[list[msgspec.Raw], int]
 """Some spans of a trace, still encoded, and their size in bytes."""
@@ -84,6 +68,11 @@ class TracePart(msgspec.Struct, frozen=True, gc=False):
     tags: dict[str, str] = {}
     was_dropped: bool = False
 
+    @property
+    def count(self) -> int:
+        """How many spans came, those included that were not decoded."""
+        return len(self.read.spans) + self.read.malformed + self.too_large
+
 
 ReadPart = Callable[[list[msgspec.Raw], int], TracePart]
 """What decodes one `Cut`."""
@@ -103,7 +92,7 @@ class Traces:
 
     def __next__(self) -> TracePart:
         part = next(self._parts)
-        self.left -= len(part.read.spans) + part.read.malformed + part.too_large
+        self.left -= part.count
         return part
 
 
@@ -112,60 +101,6 @@ class OpenedPayload(msgspec.Struct, frozen=True, gc=False):
 
     fields: PayloadFields
     parts: Traces
-
-
-def open_array(raw: msgspec.Raw | bytes, what: str) -> list[msgspec.Raw]:
-    """The elements of an array, still encoded; everything in them is known to be well-formed then."""
-    check_count(announced(raw, what), raw, what)
-    return decode_leading(_elements, raw, what)
-
-
-def decode_leading(decoder: msgspec.msgpack.Decoder[T], raw: msgspec.Raw | bytes, what: str) -> T:
-    """The value that stands first in `raw`; bytes behind it are not looked at."""
-    try:
-        try:
-            return decoder.decode(raw)
-        except msgspec.DecodeError as error:
-            # Only the decoder knows where the value ends, and it says so here alone.
-            found = _trailing.search(str(error))
-            if found is None:
-                raise
-            return decoder.decode(memoryview(raw)[: int(found[1])])
-    except undecodable as error:
-        raise MalformedInput(f"{what}: {describe(error)}") from error
-
-
-def announced(raw: msgspec.Raw | bytes, what: str) -> int:
-    """How many elements an array says it has. Raises MalformedInput when `raw` is no array."""
-    view = memoryview(raw)
-    first = view[0] if view else 0xC0
-    if 0x90 <= first <= 0x9F:
-        return first & 0x0F
-    if first == 0xDC and len(view) >= 3:
-        return int.from_bytes(view[1:3], "big")
-    if first == 0xDD and len(view) >= 5:
-        return int.from_bytes(view[1:5], "big")
-    raise MalformedInput(f"{what}: an array is expected")
-
-
-def announced_entries(raw: msgspec.Raw | bytes, what: str) -> int:
-    """How many entries a map says it has. Raises MalformedInput when `raw` is no map."""
-    view = memoryview(raw)
-    first = view[0] if view else 0xC0
-    if 0x80 <= first <= 0x8F:
-        return first & 0x0F
-    if first == 0xDE and len(view) >= 3:
-        return int.from_bytes(view[1:3], "big")
-    if first == 0xDF and len(view) >= 5:
-        return int.from_bytes(view[1:5], "big")
-    raise MalformedInput(f"{what}: a map is expected")
-
-
-def check_count(count: int, raw: msgspec.Raw | bytes, what: str) -> None:
-    """Refuse more elements than the bytes can sensibly hold."""
-    size = len(memoryview(raw))
-    if count > free_elements + size // bytes_per_element:
-        raise MalformedInput(f"{what}: {count} elements in {size} bytes")
 
 
 def open_traces(traces: msgspec.Raw | bytes, read: Callable[[list[msgspec.Raw]], ReadSpans]) -> Traces:
@@ -205,7 +140,7 @@ def _read_part(elements: list[msgspec.Raw], size: int, read: Callable[[list[msgs
 
 def cut_trace(trace: msgspec.Raw) -> list[Cut]:
     """As `cut`, of an array of spans that is known to be one."""
-    elements = _elements.decode(trace)
+    elements = elements_of(trace)
     size = len(memoryview(trace))
     return [(elements, size)] if size <= max_part_bytes else cut(elements)
 
@@ -262,45 +197,3 @@ def with_outline(part: TracePart, outline: TraceOutline | None) -> TracePart:
 def is_dense(span: msgspec.Raw) -> bool:
     """Whether it is large, and made of many small values."""
     return len(memoryview(span)) > large_span_bytes and has_more_tokens(bytes(span), max_values)
-
-
-def describe(error: BaseException) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def read_value(raw: msgspec.Raw) -> Any:
-    """Any value, strings that are not UTF-8 excepted."""
-    try:
-        return _anything.decode(raw)
-    except undecodable as error:
-        raise MalformedInput(describe(error)) from error
-
-
-def read_text(raw: msgspec.Raw) -> str | None:
-    """A string, also where bytes were sent for it or its UTF-8 is broken (mended with U+FFFD); None for nil."""
-    try:
-        value = _anything.decode(raw)
-    except UnicodeDecodeError:
-        value = _payload(bytes(raw))
-    except undecodable as error:
-        raise MalformedInput(describe(error)) from error
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if value is None or isinstance(value, str):
-        return value
-    raise MalformedInput(f"a string is expected, not {type(value).__name__}")
-
-
-def _payload(encoded: bytes) -> bytes:
-    """The content of a MessagePack string of any length form."""
-    header = {0xD9: 2, 0xDA: 3, 0xDB: 5}.get(encoded[0], 1)
-    return encoded[header:]
-
-
-def without_nil(value: Any) -> Any:
-    """The same value without the entries of maps, at any depth, that are nil."""
-    if isinstance(value, dict):
-        return {key: without_nil(each) for key, each in value.items() if each is not None}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list):
-        return [without_nil(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
