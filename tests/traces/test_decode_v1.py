@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ddx_core.errors import MalformedInput
 from ddx_traces import parts as parts_module
 from ddx_traces.agent.decode_v1 import decode_v1
-from ddx_traces.agent.values_v1 import max_skipped
+from ddx_traces.agent.strings_v1 import max_skipped
 from ddx_traces.parts import PayloadFields
 from ddx_traces.span import Span, SpanEvent, SpanLink
 
@@ -251,6 +251,15 @@ def test_arrays_and_maps_among_a_spans_attributes_are_text() -> None:
     found = read_one(_9={"a": [1, "x", [True]], "m": {"k": 1.5, "l": {}}})
     assert found.meta["a"] == '[1,"x",[true]]'
     assert found.meta["m"] == '{"k":1.5,"l":{}}'
+
+
+@pytest.mark.parametrize("last", [[1, "text"], [3, 0.5], [4, 2], [5, b"y"]])
+@pytest.mark.parametrize("first", [[1, "before"], [3, 1.5], [5, b"x"]])
+def test_last_of_attributes_with_one_key_stands(first: list[Any], last: list[Any]) -> None:
+    body = msgspec.msgpack.encode({11: [{6: trace_id, 4: [{1: "k", 4: 1, 9: [1, *first, 1, *last]}]}]})
+    ((found,), _) = read(body)
+    places = (found.meta, found.metrics, found.meta_struct or {})
+    assert [place["k"] for place in places if "k" in place] == [last[1]]
 
 
 def test_string_written_twice_in_full_has_one_number() -> None:

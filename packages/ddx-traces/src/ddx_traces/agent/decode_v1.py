@@ -36,7 +36,8 @@ from ..scan import all_strings, mend_strings
 from ..span import Span, priority_unset
 from .chunk import ChunkFields, as_texts, tell
 from .numbers import whole
-from .values_v1 import Strings, TooManyStrings, read_attributes, read_span, sort_attributes
+from .strings_v1 import Strings, TooManyStrings
+from .values_v1 import read_attributes, read_span, sort_attributes
 
 T = TypeVar("T")
 
@@ -236,7 +237,7 @@ def _text(raw: Raw, strings: Strings) -> str:
 
 def _attributes(raw: Raw, strings: Strings) -> tuple[dict[str, str], dict[str, float]]:
     try:
-        meta, metrics, _ = sort_attributes(read_attributes(_any(raw), strings))
+        meta, metrics = sort_attributes(read_attributes(_any(raw), strings))
     except RecursionError:
         raise MalformedInput("attributes: nested too deeply") from None
     # Go's tracer repeats the root's service there, as a tag like any other.

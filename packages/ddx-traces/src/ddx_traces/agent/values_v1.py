@@ -1,4 +1,4 @@
-"""What is inside a v1.0 span: strings by number, typed attributes, links, events. Pure.
+"""What is inside a v1.0 span: its fields, typed attributes, links, events. Pure.
 
 Rule of this file: values are read in the order of the bytes, or strings would get the wrong numbers.
 """
@@ -15,100 +15,21 @@ from ddx_core.errors import MalformedInput
 from ..span import ArrayValue, AttributeValue, ScalarValue, Span, SpanEvent, SpanLink
 from .lenient import duration, start
 from .numbers import unsigned, whole
+from .strings_v1 import Strings, TooManyStrings
 
-free_strings: Final = 65_536
-# As for the dictionary of v0.5: what is written once is seldom shorter than this together with what refers to it.
-bytes_per_string: Final = 16
-
-_kinds: Final = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
-_string, _bool, _double, _int, _bytes, _array, _map = range(1, 8)
+_span_kinds: Final = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 T = TypeVar("T")
 
+
+class _Type:
+    """What the value of an attribute is, by the number before it."""
+
+    string, boolean, double, integer, binary, array, mapping = range(1, 8)
+
+
 Attributes = list[tuple[str, int, Any]]
 """Key, type, value; an array's value is a list of (type, value), a map's is again attributes."""
-
-
-# A microsecond each; tracers write nothing that has to be skipped.
-max_skipped: Final = 131_072
-
-
-class Strings:
-    """The strings of a request so far, by number. 0 is the empty one.
-
-    Strings of what is skipped have numbers too, and looking for them is slow. So there is an end to it: once too much had to
-    be skipped no number can be relied on, and nothing that comes after can be read.
-    """
-
-    __slots__ = ("_most", "_seen", "_skippable", "by_number")
-
-    def __init__(self, size: int) -> None:
-        """`size` of the request, in bytes, bounds how many there may be."""
-        self._most = free_strings + size // bytes_per_string
-        self._skippable = max_skipped
-        self.by_number = [""]
-        self._seen = {""}
-
-    def copy(self) -> Strings:
-        other = Strings(0)
-        other._most = self._most
-        other._skippable = self._skippable
-        other.by_number = self.by_number.copy()
-        other._seen = self._seen.copy()
-        return other
-
-    @property
-    def are_lost(self) -> bool:
-        return self._skippable < 0
-
-    def text(self, value: object) -> str:
-        """The string that stands here, in full or by number."""
-        if self._skippable < 0:
-            raise TooManyStrings(_lost)
-        if type(value) is int and value >= 0:
-            try:
-                return self.by_number[value]
-            except IndexError:
-                raise MalformedInput(f"string {value} of {len(self.by_number)}") from None
-        if type(value) is str:
-            if value not in self._seen:
-                self._add(value)
-            return value
-        if value is None:
-            return ""
-        raise MalformedInput(f"a string is expected, not {type(value).__name__}")
-
-    def skip(self, values: Iterable[str | None]) -> None:
-        """Number the strings of something that is not read. Raises TooManyStrings when it was too much in all."""
-        for each in values:
-            self._skippable -= 1
-            if self._skippable < 0:
-                raise TooManyStrings(_lost)
-            if each is not None and each not in self._seen:
-                self._add(each)
-
-    def count(self) -> int:
-        return len(self.by_number)
-
-    def forget(self, count: int) -> None:
-        """Go back to as many as there were."""
-        for each in self.by_number[count:]:
-            self._seen.discard(each)
-        del self.by_number[count:]
-
-    def _add(self, value: str) -> None:
-        if len(self.by_number) >= self._most:
-            self._skippable = -1
-            raise TooManyStrings(f"more than {self._most} strings")
-        self.by_number.append(value)
-        self._seen.add(value)
-
-
-_lost: Final = f"more than {max_skipped} values that are of no use"
-
-
-class TooManyStrings(MalformedInput):
-    """What comes after these cannot be read."""
 
 
 def read_span(value: dict[Any, Any], strings: Strings, trace_id: int) -> Span:
@@ -150,7 +71,7 @@ def read_span(value: dict[Any, Any], strings: Strings, trace_id: int) -> Span:
             case 15:
                 fields["component"] = text(each)
             case 16:
-                fields["span.kind"] = _kinds.get(whole(each, 0, 2**32 - 1), "internal")
+                fields["span.kind"] = _span_kinds.get(whole(each, 0, 2**32 - 1), "internal")
             case _:
                 strings.skip(_texts_in(each))
     for name, content in fields.items():
@@ -194,12 +115,12 @@ def _attempt(number: Any, kind: Any, each: Any, strings: Strings) -> tuple[str, 
         return None
 
 
-def sort_attributes(attributes: Attributes) -> tuple[dict[str, str], dict[str, float], dict[str, bytes]]:
-    """As the older forms have them: text, numbers, bytes."""
+def sort_attributes(attributes: Attributes) -> tuple[dict[str, str], dict[str, float]]:
+    """As the older forms have them: texts and numbers. They have no place for binaries but on spans."""
     span = Span(trace_id=0, span_id=0)
     for key, kind, value in attributes:
         _put(span, key, kind, value)
-    return span.meta, span.metrics, span.meta_struct or {}
+    return span.meta, span.metrics
 
 
 def _spread(value: Any, strings: Strings, span: Span) -> None:
@@ -210,26 +131,29 @@ def _spread(value: Any, strings: Strings, span: Span) -> None:
     meta, metrics = span.meta, span.metrics
     by_number = strings.by_number
     known = len(by_number)
+    string, double = _Type.string, _Type.double
+    binaries = span.meta_struct
     values = iter(flat)
     for number, kind, each in zip(values, values, values, strict=True):
         # Nearly all keys and texts were there before, nearly all attributes are one of these two, and nearly none comes twice.
         key = by_number[number] if type(number) is int and 0 <= number < known else None
         if key is None and type(number) is str:
             key = text(number)
-        if key is not None:
-            if kind == _string and key not in metrics:
+        if key is not None and (binaries is None or key not in binaries):
+            if kind == string and key not in metrics:
                 if type(each) is int and 0 <= each < known:
                     meta[key] = by_number[each]
                     continue
                 if type(each) is str:
                     meta[key] = text(each)
                     continue
-            elif kind == _double and type(each) is float and key not in meta:
+            elif kind == double and type(each) is float and key not in meta:
                 metrics[key] = each
                 continue
         read = _attempt(number if key is None else key, kind, each, strings)
         if read is not None:
             _put(span, read[0], kind, read[1])
+            binaries = span.meta_struct
 
 
 def _put(span: Span, key: str, kind: int, value: Any) -> None:
@@ -238,50 +162,51 @@ def _put(span: Span, key: str, kind: int, value: Any) -> None:
     span.metrics.pop(key, None)
     if span.meta_struct is not None:
         span.meta_struct.pop(key, None)
-    if kind == _string:
-        span.meta[key] = value
-    elif kind in (_bool, _double, _int):
-        span.metrics[key] = float(value)
-    elif kind == _bytes:
-        span.meta_struct = {**(span.meta_struct or {}), key: value}
-    else:
-        # The older forms have no place for arrays and maps among a span's tags, but as text.
-        span.meta[key] = _as_text(kind, value)
+    match kind:
+        case _Type.string:
+            span.meta[key] = value
+        case _Type.boolean | _Type.double | _Type.integer:
+            span.metrics[key] = float(value)
+        case _Type.binary:
+            span.meta_struct = {**(span.meta_struct or {}), key: value}
+        case _:
+            # The older forms have no place for arrays and maps among a span's tags, but as text.
+            span.meta[key] = _as_text(kind, value)
 
 
 def _value(kind: Any, value: Any, strings: Strings) -> Any:
     match kind:
-        case 1:
+        case _Type.string:
             return strings.text(value)
-        case 2 if type(value) is bool:
+        case _Type.boolean if type(value) is bool:
             return value
-        case 3 if type(value) in (float, int):
+        case _Type.double if type(value) in (float, int):
             return float(value)
-        case 4:
+        case _Type.integer:
             return whole(value, -(2**63), 2**63 - 1)
-        case 5 if type(value) is bytes:
+        case _Type.binary if type(value) is bytes:
             return value
-        case 6:
+        case _Type.array:
             flat = _listed(value)
             if len(flat) % 2:
                 raise MalformedInput(f"an array's values come in pairs, not {len(flat)}")
             return [(flat[at], _value(flat[at], flat[at + 1], strings)) for at in range(0, len(flat), 2)]
-        case 7:
+        case _Type.mapping:
             return read_attributes(value, strings)
         case _:
             raise MalformedInput(f"{type(value).__name__} as an attribute of type {kind!r}")
 
 
 def _plain(kind: int, value: Any) -> Any:
-    if kind == _array:
+    if kind == _Type.array:
         return [_plain(inner, each) for inner, each in value]
-    if kind == _map:
+    if kind == _Type.mapping:
         return {key: _plain(inner, each) for key, inner, each in value}
     return value
 
 
 def _as_text(kind: int, value: Any) -> str:
-    return value if kind == _string else msgspec.json.encode(_plain(kind, value)).decode()
+    return value if kind == _Type.string else msgspec.json.encode(_plain(kind, value)).decode()
 
 
 def _each_of(value: Any, read: Callable[[Any, Strings], T], strings: Strings) -> list[T]:
@@ -336,14 +261,15 @@ def _event(value: Any, strings: Strings) -> SpanEvent:
             case 2:
                 name = strings.text(each)
             case 3:
-                attributes = {key: _event_value(kind, inner) for key, kind, inner in read_attributes(each, strings)}
+                listed = read_attributes(each, strings)
+                attributes = {each_key: _event_value(kind, inner) for each_key, kind, inner in listed}
             case _:
                 strings.skip(_texts_in(each))
     return SpanEvent(time_unix_nano=time, name=name, attributes=attributes)
 
 
 def _event_value(kind: int, value: Any) -> AttributeValue:
-    if kind == _array:
+    if kind == _Type.array:
         return AttributeValue(type=4, array_value=ArrayValue(values=[_scalar(inner, each) for inner, each in value]))
     return _made(AttributeValue, kind, value)
 
@@ -354,11 +280,11 @@ def _scalar(kind: int, value: Any) -> ScalarValue:
 
 def _made(make: Callable[..., Any], kind: int, value: Any) -> Any:
     match kind:
-        case 2:
+        case _Type.boolean:
             return make(type=1, bool_value=value)
-        case 4:
+        case _Type.integer:
             return make(type=2, int_value=value)
-        case 3:
+        case _Type.double:
             return make(type=3, double_value=value)
         case _:
             return make(string_value=_as_text(kind, value))
@@ -379,7 +305,7 @@ def _entries(value: Any, what: str) -> Iterable[tuple[Any, Any]]:
 
 
 def _texts_in(value: Any) -> Iterable[str | None]:
-    """As `all_strings` has them."""
+    """What `all_strings` would find in the encoded value, for `Strings.skip`."""
     yield value if type(value) is str else None
     if type(value) is list:
         for each in value:  # pyright: ignore[reportUnknownVariableType]
