@@ -11,8 +11,7 @@ The items of the account are groups: one is accepted when it begins, and held un
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from ddx_core.clock import ns_per_s
@@ -30,8 +29,9 @@ from .counting import (
     keys_of_callers,
     read_key,
 )
+from .group import Group, size_of
 from .payload import ClientStats, StatsBucket, StatsGroup, acceptable_start
-from .sketch import Sketch
+from .saying import Readers, Saying
 
 bucket_ns: Final = 10 * ns_per_s
 max_keys: Final = 7000
@@ -39,24 +39,17 @@ max_gatherings: Final = 200
 max_waiting: Final = 20_000
 """Durations that wait in lists, altogether."""
 most_waiting_in_group: Final = 512
-# What Python's objects take: a group with its key, sketches and lists; one bin; one entry of `said`.
-group_bytes: Final = 1500
-bin_bytes: Final = 120
 said_bytes: Final = 400
+"""What Python's objects take of one entry of `said`, besides its texts."""
 max_said_bytes: Final = 2 << 20
 longest_said: Final = 2000
-max_readers: Final = 1024
+"""Characters beyond which what a span says is not remembered."""
 max_weight: Final = 1e6
 
 _long_ago: Final = -(2**64)
-_max_uint64: Final = 2**64 - 1
 _sample_rate = "_sample_rate"
 _partial_version = "_dd.partial_version"
 _told_in_metrics = keys_in_metrics | {_sample_rate, _partial_version}
-
-
-_Read = Callable[[Mapping[str, str]], tuple[str, ...]]
-_Saying = tuple[_Read, tuple[str, ...], *tuple[object, ...]]
 
 
 class Sender(NamedTuple):
@@ -70,85 +63,6 @@ class Sender(NamedTuple):
     container_id: str
 
 
-class _Group:
-    """What became of the spans of one key. `…_waiting` are durations that are not counted yet."""
-
-    __slots__ = (
-        "duration",
-        "error_sketch",
-        "error_waiting",
-        "errors",
-        "hits",
-        "ok_sketch",
-        "ok_waiting",
-        "size",
-        "top",
-    )
-
-    def __init__(self, size: int) -> None:
-        self.ok_waiting: list[int] = []
-        self.error_waiting: list[int] = []
-        self.ok_sketch = Sketch()
-        self.error_sketch = Sketch()
-        self.hits: float = 0
-        self.errors: float = 0
-        self.duration: float = 0
-        self.top: float = 0
-        self.size = size
-
-    def fold(self) -> int:
-        """Count what waits. Returns by how many bytes that makes the group larger."""
-        bins = 0
-        if waiting := self.ok_waiting:
-            self.hits += len(waiting)
-            self.duration += sum(waiting)
-            bins += self.ok_sketch.insert(waiting)
-            waiting.clear()
-        if waiting := self.error_waiting:
-            self.hits += len(waiting)
-            self.errors += len(waiting)
-            self.duration += sum(waiting)
-            bins += self.error_sketch.insert(waiting)
-            waiting.clear()
-        self.size += bins * bin_bytes
-        return bins * bin_bytes
-
-    def add_weighted(self, duration: int, weight: float, *, is_error: bool, is_top: bool) -> int:
-        """Count a span that stands for others too. Returns by how many bytes that makes the group larger."""
-        self.hits += weight
-        self.errors += weight * is_error
-        self.top += weight * is_top
-        self.duration += duration * weight
-        sketch = self.error_sketch if is_error else self.ok_sketch
-        size = sketch.insert_weighted(duration, weight) * bin_bytes
-        self.size += size
-        return size
-
-    def tell(self, key: GroupKey) -> StatsGroup:
-        """Everything, once nothing waits."""
-        return StatsGroup(
-            service=key.service,
-            name=key.name,
-            resource=key.resource,
-            http_status_code=key.http_status_code,
-            type=key.type,
-            hits=round(self.hits),
-            errors=round(self.errors),
-            duration=min(round(self.duration), _max_uint64),
-            ok_summary=self.ok_sketch.encode(),
-            error_summary=self.error_sketch.encode(),
-            synthetics=key.synthetics,
-            top_level_hits=round(self.top),
-            span_kind=key.span_kind,
-            peer_tags=list(key.peer_tags),
-            is_trace_root=key.trace_root,
-            grpc_status_code=key.grpc_status_code,
-            http_method=key.http_method,
-            http_endpoint=key.http_endpoint,
-            service_source=key.service_source,
-        )
-
-
 class _Gathering:
     """The groups of one sender in one bucket. `said` finds the same groups by what their spans say, word for word."""
 
@@ -157,8 +71,8 @@ class _Gathering:
     def __init__(self, start_ns: int, sender: Sender) -> None:
         self.start_ns = start_ns
         self.sender = sender
-        self.groups: dict[GroupKey, _Group] = {}
-        self.said: dict[_Saying, _Group] = {}
+        self.groups: dict[GroupKey, Group] = {}
+        self.said: dict[Saying, Group] = {}
         # Tracers tell these with some of their traces only.
         self.git_commit_sha = ""
         self.process_tags = ""
@@ -190,8 +104,8 @@ class Concentrator:
         self._bytes = 0
         self._said_bytes = 0
         self._fold_at = most_waiting_in_group
-        self._readers = _Readers(keys_of_all)
-        self._readers_of_callers = _Readers(keys_of_callers)
+        self._readers = Readers(keys_of_all)
+        self._readers_of_callers = Readers(keys_of_callers)
         account.held_by(self._held)
 
     def __len__(self) -> int:
@@ -208,7 +122,7 @@ class Concentrator:
         now_bucket = self._now_ns() // bucket_ns * bucket_ns
         sender = self._sender(payload)
         gathering: _Gathering | None = None
-        said: dict[_Saying, _Group] = {}
+        said: dict[Saying, Group] = {}
         from_ns = to_ns = 0
         fold_at = self._fold_at
         readers = self._readers
@@ -233,7 +147,6 @@ class Concentrator:
                 to_ns = from_ns + bucket_ns
                 if from_ns == self._oldest_ns:
                     from_ns = _long_ago
-            # The same keys in the same order: tracers make spans of a kind alike, so what counts in them is found once.
             is_caller = kind in calling_kinds or kind.lower() in calling_kinds
             read = (readers_of_callers if is_caller else readers)[tuple(meta)]
             saying = (read, read(meta), span.resource, span.name, span.service, span.type, not span.parent_id)
@@ -281,7 +194,7 @@ class Concentrator:
             group.fold()
             one = group.tell(key)
             told.append(one)
-            size += len(one.ok_summary) + len(one.error_summary) + _size(key)
+            size += len(one.ok_summary) + len(one.error_summary) + size_of(key)
         start_ns = gathering.start_ns
         self._keys[start_ns] -= len(told)
         if not gathering.groups:
@@ -329,7 +242,7 @@ class Concentrator:
             self._keys.setdefault(start_ns, 0)
         return gathering
 
-    def _find_group(self, span: Span, saying: _Saying, gathering: _Gathering) -> _Group:
+    def _find_group(self, span: Span, saying: Saying, gathering: _Gathering) -> Group:
         if self._is_full:
             # One group takes everything then, so that what it holds is bounded too.
             group = self._blocked(next(iter(self._gatherings.values())))
@@ -348,11 +261,11 @@ class Concentrator:
             gathering.said[saying] = group
         return group
 
-    def _blocked(self, gathering: _Gathering) -> _Group:
+    def _blocked(self, gathering: _Gathering) -> Group:
         return gathering.groups.get(blocked_key) or self._begin(blocked_key, gathering)
 
-    def _begin(self, key: GroupKey, gathering: _Gathering) -> _Group:
-        group = gathering.groups[key] = _Group(group_bytes + _size(key))
+    def _begin(self, key: GroupKey, gathering: _Gathering) -> Group:
+        group = gathering.groups[key] = Group(key)
         self._account.accept(1, group.size)
         self._groups += 1
         self._keys[gathering.start_ns] += 1
@@ -386,45 +299,3 @@ def _learn(gathering: _Gathering, meta: dict[str, str]) -> None:
 def _weight(rate: float) -> float:
     """How many spans one stands for whose tracer has kept only this share and dropped the others itself."""
     return min(1 / rate, max_weight) if 0 < rate < 1 else 1.0
-
-
-def _size(key: GroupKey) -> int:
-    return (
-        len(key.service)
-        + len(key.name)
-        + len(key.resource)
-        + len(key.type)
-        + len(key.http_method)
-        + len(key.http_endpoint)
-        + sum(map(len, key.peer_tags))
-    )
-
-
-class _Readers(dict[tuple[str, ...], _Read]):
-    """By the keys of a span's meta, in their order: what reads those values that count. Forgets all when it is full."""
-
-    def __init__(self, counting: frozenset[str]) -> None:
-        self._counting = counting
-
-    def __missing__(self, keys: tuple[str, ...]) -> _Read:
-        found = [key for key in keys if key in self._counting]
-        match found:
-            case []:
-                read = _nothing
-            case [key]:
-                read = _one(key)
-            case _:
-                read = itemgetter(*found)
-        if sum(map(len, keys)) <= longest_said:
-            if len(self) >= max_readers:
-                self.clear()
-            self[keys] = read
-        return read
-
-
-def _nothing(meta: Mapping[str, str]) -> tuple[str, ...]:
-    return ()
-
-
-def _one(key: str) -> _Read:
-    return lambda meta: (meta[key],)

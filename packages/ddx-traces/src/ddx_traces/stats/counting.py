@@ -1,7 +1,8 @@
 """Which spans count in trace statistics, and as what. Pure.
 
 The rules are those of the vendor's agents (DataDog/libdatadog, libdd-trace-stats). A group's key is read in two steps: what a
-span says, taken as it is (cheap, for every span), and what that means (once for all spans that say the same).
+span says, taken as it is (`saying`: cheap, for every span), and what that means (`read_key`: once for all spans that say the
+same).
 """
 
 from __future__ import annotations
