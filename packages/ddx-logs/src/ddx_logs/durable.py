@@ -34,7 +34,7 @@ class DurableContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def execution_in(arn: str) -> Execution | None:
-    """The execution in `….{separator}{name}/{id}`; None when the ARN names none."""
+    """The execution in `…/durable-execution/{name}/{id}`; None when the ARN names none."""
     _, found, rest = arn.partition(_separator)
     name, _, execution_id = rest.partition(_separator)[0].partition("/")
     return Execution(execution_id, name) if found and name and execution_id else None

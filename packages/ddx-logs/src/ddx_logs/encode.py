@@ -39,13 +39,13 @@ def json_text(text: str) -> bytes:
 class ItemEncoder:
     """Encodes for one function: everything that its items have in common is rendered here, once."""
 
-    def __init__(self, *, arn: str, service: str, tags: TagSet, source: str = "lambda", max_item_bytes: int) -> None:
+    def __init__(self, *, arn: str, service: str, tags: TagSet, max_item_bytes: int) -> None:
         arn_json = json_text(arn.lower())
         self._tags = tags.joined
         self._max_item_bytes = max_item_bytes
         self._before_request_id = b',"lambda":{"arn":' + arn_json + b',"request_id":'
         self._before_tags = b'"},"hostname":' + arn_json + b',"service":' + json_text(service.lower()) + b',"ddtags":'
-        self._after_tags = b',"ddsource":' + json_text(source) + b"}"
+        self._after_tags = b',"ddsource":"lambda"}'
         self._tails = {status: self._tail(status, ()) for status in Status}
         # Of the item before: lines of one invocation and one status come in runs.
         self._request_id: str | None = None

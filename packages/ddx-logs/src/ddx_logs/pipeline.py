@@ -98,7 +98,7 @@ class LogsPipeline:
         )
         self._filling_at = settings.max_bytes // 2
         self._encoder = self._new_encoder(function_arn, tags)
-        self._knows_arn = bool(function_arn)
+        self._waits_for_arn = not function_arn
         self._truncated_before = 0
         self._cut_entries = 0
         self._losses_told: dict[str, int] = {}
@@ -113,7 +113,7 @@ class LogsPipeline:
         """The ARN and tags of items from here on, those that wait included."""
         self._truncated_before += self._encoder.truncated
         self._encoder = self._new_encoder(function_arn, tags)
-        self._knows_arn = bool(function_arn)
+        self._waits_for_arn = not function_arn
         self._place_again()
 
     def observe(self, event: TelemetryEvent) -> None:
@@ -177,12 +177,12 @@ class LogsPipeline:
             await self._fanout.flush(wait_for_open_breaker=False)
 
     async def flush(self, kind: FlushKind) -> None:
-        """Encode and send what is held. With FINAL nothing waits any longer: what has no request id goes without one."""
+        """Encode and send what is held. With FINAL nothing waits: what has no request id, or no ARN yet, goes without."""
         is_last = kind is FlushKind.FINAL
         self._tell_losses()
         if is_last:
             self._fanout.lift_limits()
-            self._knows_arn = True
+            self._waits_for_arn = False
         self._place_again(is_settled=True, is_last=is_last)
         if is_last:
             self._put_all(self._durable.take_all())
@@ -254,7 +254,7 @@ class LogsPipeline:
             if request_id is None and not is_last:
                 self._hold.put(record)
                 return
-        if not self._knows_arn:
+        if self._waits_for_arn:
             self._hold.put(record)
             return
         if self._settings.durable_invocations:
