@@ -283,7 +283,7 @@ class LogsPipeline:
         while len(self._buffer):
             if not self._fanout.has_room():
                 return False
-            if not is_last and self._rests_better() and not self._has_full_batch():
+            if not is_last and self._fanout.is_unanswered and not self._has_full_batch():
                 return False
             self._encode_batch()
             await trio.lowlevel.checkpoint()
@@ -313,12 +313,6 @@ class LogsPipeline:
         except ValueError:
             return []
         return [self._payload(body, items) for body, items in parts]
-
-    def _rests_better(self) -> bool:
-        """While no endpoint answers, lines are kept for full batches: many small ones would cost a request each later on."""
-        return all(
-            (queue.breaker.is_open or queue.is_left_alone) and not queue.is_empty for queue in self._fanout.queues
-        )
 
     def _has_full_batch(self) -> bool:
         held = self._buffer.statistics()

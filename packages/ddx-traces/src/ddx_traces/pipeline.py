@@ -183,7 +183,7 @@ class TracesPipeline:
             if not is_last:
                 if not self._fanout.has_room():
                     return chunks
-                if _rests_better(self._fanout) and not self._store.has_full_payload:
+                if self._fanout.is_unanswered and not self._store.has_full_payload:
                     return chunks
             chunks -= self._store.pack()
             await trio.lowlevel.checkpoint()
@@ -200,7 +200,7 @@ class TracesPipeline:
         is_last = kind is FlushKind.FINAL
         left = self._stats.counted_groups
         while left > 0:
-            if not is_last and (not self._stats_fanout.has_room() or _rests_better(self._stats_fanout)):
+            if not is_last and (not self._stats_fanout.has_room() or self._stats_fanout.is_unanswered):
                 return
             packed = self._stats.pack_counted(everything=kind is not FlushKind.BACKGROUND)
             if not packed:
@@ -236,11 +236,6 @@ class TracesPipeline:
 
     def _notice_full_payload(self) -> None:
         self._has_full_payload.set()
-
-
-def _rests_better(fanout: Fanout) -> bool:
-    """While no endpoint answers, data is kept for full payloads: many small ones would cost a request each later on."""
-    return all((queue.breaker.is_open or queue.is_left_alone) and not queue.is_empty for queue in fanout.queues)
 
 
 async def _send(fanout: Fanout, kind: FlushKind) -> None:

@@ -43,6 +43,14 @@ class Fanout:
         return all(queue.has_room() for queue in self.queues if queue.account is self.primary.account)
 
     @property
+    def is_unanswered(self) -> bool:
+        """Whether every queue holds payloads that its endpoint does not take now.
+
+        Data is kept for full payloads then: many small ones would cost a request each later on.
+        """
+        return all((queue.breaker.is_open or queue.is_left_alone) and not queue.is_empty for queue in self.queues)
+
+    @property
     def is_in_trouble(self) -> bool:
         return any(queue.breaker.is_open and not queue.is_empty for queue in self.queues)
 
