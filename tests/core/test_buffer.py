@@ -69,6 +69,21 @@ def test_an_entry_that_can_never_fit_costs_nobody_else_a_place() -> None:
     assert account.snapshot().closes
 
 
+def test_without_its_limit_a_buffer_holds_whatever_comes() -> None:
+    buffer, account = buffer_of(3)
+    fill(buffer, account, "abc")
+    assert not buffer.can_ever_hold(100)
+    assert not buffer.is_half_free
+    buffer.lift_limit()
+    assert buffer.can_ever_hold(100)
+    assert buffer.is_half_free
+    assert buffer.has_room(100)
+    account.accept(1, 100)
+    assert buffer.put("d", size=100)
+    assert content(buffer) == "abcd"
+    assert not account.snapshot().dropped
+
+
 def test_an_owner_may_put_an_entry_beyond_the_bound_which_holds_for_all_that_follow() -> None:
     buffer, account = buffer_of(3)
     fill(buffer, account, "a")
@@ -179,10 +194,12 @@ async def test_no_cancellation_loses_or_doubles_an_entry() -> None:
 class BufferModel(RuleBasedStateMachine):
     """Any puts and any leases, several at once, ended in any order, well or badly: a plain list says what must be there."""
 
+    max_bytes = 20
+
     def __init__(self) -> None:
         super().__init__()
         self.account = Account("model")
-        self.buffer: BoundedBuffer[int] = BoundedBuffer(self.account, max_bytes=20)
+        self.buffer: BoundedBuffer[int] = BoundedBuffer(self.account, max_bytes=self.max_bytes)
         self.waiting: list[Entry[int]] = []
         self.leases: list[tuple[ExitStack, list[Entry[int]]]] = []
         self.next_value = 0
@@ -194,9 +211,9 @@ class BufferModel(RuleBasedStateMachine):
         entry = Entry(self.next_value, size, items)
         self.next_value += 1
         leased = sum(each.size for _, taken in self.leases for each in taken)
-        if leased + size > 20:
+        if leased + size > self.max_bytes:
             return
-        while leased + size + sum(each.size for each in self.waiting) > 20:
+        while leased + size + sum(each.size for each in self.waiting) > self.max_bytes:
             del self.waiting[0]
         self.waiting.append(entry)
 
@@ -236,7 +253,7 @@ class BufferModel(RuleBasedStateMachine):
         statistics = self.buffer.statistics()
         assert statistics.bytes == sum(each.size for each in self.waiting)
         assert statistics.entries == len(self.waiting) == len(self.buffer)
-        assert statistics.bytes + statistics.leased_bytes <= statistics.max_bytes
+        assert statistics.bytes + statistics.leased_bytes <= self.max_bytes
         everywhere = [*self.waiting, *(each for _, taken in self.leases for each in taken)]
         assert statistics.items == snapshot.held.items == sum(each.items for each in everywhere)
         assert snapshot.held.bytes == sum(each.size for each in everywhere)

@@ -7,7 +7,7 @@ order. Leased bytes still count against the bound.
 
 from __future__ import annotations
 
-import sys
+import math
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -43,7 +43,6 @@ class BufferStatistics(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     bytes: int
     leased_bytes: int
-    max_bytes: int
 
 
 class BoundedBuffer(Generic[T]):
@@ -61,7 +60,7 @@ class BoundedBuffer(Generic[T]):
         full_reason: str = "buffer_full",
     ) -> None:
         self._account = account
-        self._max_bytes = max_bytes
+        self._max_bytes: float = max_bytes
         self._when_full = when_full
         self._full_reason = full_reason
         self._entries: deque[Entry[T]] = deque()
@@ -99,7 +98,7 @@ class BoundedBuffer(Generic[T]):
 
     def lift_limit(self) -> None:
         """Refuse and drop nothing from here on: for an end, when what still comes is bounded elsewhere."""
-        self._max_bytes = sys.maxsize
+        self._max_bytes = math.inf
 
     @property
     def waiting_bytes(self) -> int:
@@ -107,7 +106,17 @@ class BoundedBuffer(Generic[T]):
         return self._bytes
 
     def has_room(self, size: int = 1) -> bool:
+        """Whether an entry of `size` bytes fits without dropping another."""
         return self._bytes + self._leased_bytes + size <= self._max_bytes
+
+    def can_ever_hold(self, size: int) -> bool:
+        """Whether an entry of `size` bytes would fit if there were no other."""
+        return size <= self._max_bytes
+
+    @property
+    def is_half_free(self) -> bool:
+        """Whether all that is held, leased or not, takes at most half of the bytes there may be."""
+        return self._bytes + self._leased_bytes <= self._max_bytes / 2
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -153,7 +162,6 @@ class BoundedBuffer(Generic[T]):
             items=self._items + self._leased_items,
             bytes=self._bytes,
             leased_bytes=self._leased_bytes,
-            max_bytes=self._max_bytes,
         )
 
     def _take(self) -> Entry[T]:

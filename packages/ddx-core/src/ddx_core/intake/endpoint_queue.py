@@ -146,15 +146,14 @@ class EndpointQueue:
 
     def has_room(self) -> bool:
         """Whether a payload of ordinary size still fits without dropping another."""
-        statistics = self._queue.statistics()
-        return statistics.bytes + statistics.leased_bytes <= statistics.max_bytes // 2
+        return self._queue.is_half_free
 
     def _enqueue(self, queued: _Queued) -> None:
         size, items = queued.payload.size, queued.payload.items
-        if size > self._queue.statistics().max_bytes and self.has_room():
-            self._queue.put_beyond(queued, size=size, items=items)
-        else:
+        if self._queue.can_ever_hold(size) or not self.has_room():
             self._queue.put(queued, size=size, items=items)
+        else:
+            self._queue.put_beyond(queued, size=size, items=items)
 
     async def flush(self, *, wait_for_open_breaker: bool, last_chance: bool = False) -> None:
         """Send what is queued until the queue is empty or the endpoint is in trouble.
