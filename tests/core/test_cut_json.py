@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddx_core.cut_json import cut_json
+from ddx_core.events.cut_json import cut_json
 
 texts = st.text(max_size=6) | st.text('"\\[]{},:', max_size=6)
 values: st.SearchStrategy[Any] = st.recursive(

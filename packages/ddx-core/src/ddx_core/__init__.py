@@ -6,7 +6,7 @@
     http, unix_socket             a server with a limit on everything; paths taken over from the dead
     loopback, lifecycle           one exchange with the Lambda APIs; the Extensions and Telemetry APIs
     events, invocation            what those APIs tell, parsed; what is known of each request id
-    regex, rule_list, cut_json    users' patterns in time linear in the text; lists of users' rules; JSON however deep
+    regex, rule_list              users' patterns in time linear in the text; lists of users' rules
     intake, proto                 delivery: retried, dual-shipped, accounted; the intake's messages
 
 It exports nothing itself, so that importing it costs nothing.
