@@ -40,7 +40,9 @@ may_import_trio = {
     "ddx_core/flush/flush_all.py",
     "ddx_core/http/bounds.py",
     "ddx_core/http/connection.py",
+    "ddx_core/http/conversation.py",
     "ddx_core/http/server.py",
+    "ddx_core/http/wire.py",
     "ddx_core/lifecycle/extensions.py",
     "ddx_core/pipeline.py",
     "ddx_logs/pipeline.py",
@@ -77,7 +79,7 @@ may_import_anyio = {
 }
 only_in_one_place = {
     "httpx": {"ddx_core/intake/attempt.py", "ddx_agent/aws/transport.py"},
-    "h11": {"ddx_core/http/connection.py"},
+    "h11": {"ddx_core/http/connection.py", "ddx_core/http/conversation.py"},
     "pydantic": {"ddx_agent/config/model.py"},
     "re2": {"ddx_core/regex/matcher.py"},
     "yaml": {"ddx_agent/config/file.py"},

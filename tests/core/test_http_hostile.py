@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from ddx_core.http import Activity
-from ddx_core.http.bounds import Load
-from ddx_core.http.connection import linger_s, second_chance_s, serve_stream
+from ddx_core.http.bounds import Bounds
+from ddx_core.http.connection import serve_stream
+from ddx_core.http.conversation import linger_s
+from ddx_core.http.wire import second_chance_s
 from tests.support.cancel import cancel_at_every_step
 from tests.support.http_client import Client, Setting, Site, get, post, tight_limits
 from tests.support.streams import FaultyStream, break_, hang, memory_streams, read_all
@@ -116,7 +117,7 @@ async def test_a_client_that_goes_away_anywhere_leaves_nothing_behind(
     await trio.testing.wait_all_tasks_blocked()
     with trio.fail_after(200):
         await setting.activity.wait_idle()
-    assert setting.load.body_bytes == 0
+    assert setting.body_bytes == 0
 
 
 @pytest.mark.parametrize("fault", [hang, break_])
@@ -173,17 +174,17 @@ async def test_activity_tells_of_half_received_and_half_answered_requests(
 
 
 async def test_cancelled_at_any_step_a_connection_lets_go_of_everything() -> None:
-    setting_load, activity, site = Load(), Activity(), Site()
+    bounds, site = Bounds(tight_limits), Site()
 
     async def operation() -> None:
-        nonlocal setting_load, activity, site
-        setting_load, activity, site = Load(), Activity(), Site()
+        nonlocal bounds, site
+        bounds, site = Bounds(tight_limits), Site()
         ours, theirs = memory_streams()
         async with trio.open_nursery() as nursery:
 
             @nursery.start_soon
             async def serve() -> None:
-                await serve_stream(theirs, site.routes, limits=tight_limits, activity=activity, load=setting_load)
+                await serve_stream(theirs, site.routes, bounds)
                 await theirs.aclose()
 
             client = Client(ours)
@@ -194,8 +195,8 @@ async def test_cancelled_at_any_step_a_connection_lets_go_of_everything() -> Non
             await client.stream.aclose()
 
     def check(completed: bool) -> None:
-        assert setting_load.body_bytes == 0
-        assert activity.requests == 0
+        assert bounds.bodies.bytes == 0
+        assert bounds.activity.requests == 0
 
     assert await cancel_at_every_step(operation, check) > 10
 
@@ -242,7 +243,7 @@ def test_any_bytes_are_answered_with_http_or_silence(parts: list[bytes]) -> None
                 await client.stream.send_eof()
             answer = await read_all(client.stream)
             await setting.activity.wait_idle()
-            assert setting.load.body_bytes == 0
+            assert setting.body_bytes == 0
             return answer
 
     answer = trio.run(main, clock=MockClock(autojump_threshold=0))

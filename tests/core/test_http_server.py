@@ -111,7 +111,7 @@ async def test_connections_past_the_limit_wait_for_their_turn(nursery: trio.Nurs
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ddx_core.http.bounds.crowded_idle_s", 0.05)
-    monkeypatch.setattr("ddx_core.http.connection.second_chance_s", 0.05)
+    monkeypatch.setattr("ddx_core.http.wire.second_chance_s", 0.05)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -8,7 +8,7 @@ import h11
 import trio
 
 from ddx_core.http import Activity, Hangup, Limits, Oversize, Request, Response, Route, Routes, json, text
-from ddx_core.http.bounds import Load
+from ddx_core.http.bounds import Bounds
 from ddx_core.http.connection import serve_stream
 from tests.support.streams import memory_streams
 
@@ -126,8 +126,13 @@ class Setting:
     def __init__(self, nursery: trio.Nursery) -> None:
         self.site = Site()
         self.activity = Activity()
-        self.load = Load()
+        self._bounds: dict[Limits, Bounds] = {}
         self._nursery = nursery
+
+    @property
+    def body_bytes(self) -> int:
+        """What the server counts of bodies at hand."""
+        return sum(bounds.bodies.bytes for bounds in self._bounds.values())
 
     def connect(
         self,
@@ -136,9 +141,10 @@ class Setting:
     ) -> Client:
         ours, theirs = memory_streams()
         served = wrap(theirs)
+        bounds = self._bounds.setdefault(limits, Bounds(limits, self.activity))
 
         async def serve() -> None:
-            await serve_stream(served, self.site.routes, limits=limits, activity=self.activity, load=self.load)
+            await serve_stream(served, self.site.routes, bounds)
             await served.aclose()
 
         self._nursery.start_soon(serve)

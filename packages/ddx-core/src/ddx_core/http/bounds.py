@@ -65,33 +65,54 @@ class Activity:
             self._idle = None
 
 
-class Load:
-    """What the connections of one server share: the bytes of the bodies at hand, and who could give up a place."""
+class Bodies:
+    """The bytes of the bodies of all requests at hand."""
 
-    def __init__(self) -> None:
-        self.body_bytes = 0
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.bytes = 0
+
+
+class Places:
+    """Room for so many connections. Those that have been idle for long give way when others wait for a place."""
+
+    def __init__(self, count: int) -> None:
+        self._limiter = trio.CapacityLimiter(count)
         self._idle: dict[trio.CancelScope, float] = {}
-        self._is_crowded = False
-        self._in_hand: set[trio.CancelScope] = set()
-        self._nothing_in_hand = trio.Event()
-        self._is_guarded = False
+        self._waiting = 0
 
-    def want_place(self) -> None:
-        """All places are taken: the connection that has been idle for longest gives way, or the next to become idle."""
-        self._is_crowded = True
+    async def take(self, place: object) -> None:
+        """Wait for a free place, which is `place`'s until it is released. The longest idle connection gives up its own."""
+        if self._limiter.available_tokens:
+            self._limiter.acquire_on_behalf_of_nowait(place)
+            return
+        self._waiting += 1
         if self._idle:
             scope, since = next(iter(self._idle.items()))
             del self._idle[scope]
             scope.deadline = min(scope.deadline, since + crowded_idle_s)
+        try:
+            await self._limiter.acquire_on_behalf_of(place)
+        finally:
+            self._waiting -= 1
 
-    def got_place(self) -> None:
-        self._is_crowded = False
+    def release(self, place: object) -> None:
+        self._limiter.release_on_behalf_of(place)
 
     def idle(self, seconds: float) -> _Idle:
         """A scope for what an idle connection waits for."""
         now = trio.current_time()
-        deadline = now + (min(seconds, crowded_idle_s) if self._is_crowded else seconds)
+        deadline = now + (min(seconds, crowded_idle_s) if self._waiting else seconds)
         return _Idle(self._idle, trio.CancelScope(deadline=deadline), now)
+
+
+class Grace:
+    """The requests that were read and are being answered: the end of the server leaves them a moment."""
+
+    def __init__(self) -> None:
+        self._in_hand: set[trio.CancelScope] = set()
+        self._nothing_in_hand = trio.Event()
+        self._is_guarded = False
 
     @contextmanager
     def request_in_hand(self) -> Generator[None]:
@@ -105,9 +126,7 @@ class Load:
                 if not self._in_hand:
                     self._nothing_in_hand.set()
 
-    async def give_grace(
-        self, seconds: float, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def give(self, seconds: float, *, task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled; what is in hand then has so much time to end."""
         self._is_guarded = seconds > 0
         task_status.started()
@@ -121,6 +140,57 @@ class Load:
                     await self._nothing_in_hand.wait()
             for scope in self._in_hand:
                 scope.shield = False
+
+
+class Bounds:
+    """What the connections of one server share: its limits, and all that is counted together."""
+
+    def __init__(self, limits: Limits | None = None, activity: Activity | None = None) -> None:
+        self.limits = limits or Limits()
+        self.activity = activity or Activity()
+        self.bodies = Bodies(self.limits.bodies_bytes)
+        self.places = Places(self.limits.max_connections)
+        self.grace = Grace()
+
+
+class Share:
+    """What the request at hand of one connection adds to what its server counts."""
+
+    __slots__ = ("_activity", "_bodies", "_body_bytes", "_in_request")
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._activity = bounds.activity
+        self._bodies = bounds.bodies
+        self._in_request = False
+        self._body_bytes = 0
+
+    def begin_request(self) -> None:
+        if not self._in_request:
+            self._in_request = True
+            self._activity.begin()
+
+    def end_request(self) -> None:
+        self.let_go_of_body()
+        if self._in_request:
+            self._in_request = False
+            self._activity.end()
+
+    def can_hold(self, size: int) -> bool:
+        """Whether so many more bytes of this request's body fit the bound. One body alone always may come."""
+        bodies = self._bodies
+        others = bodies.bytes - self._body_bytes
+        return not others or bodies.bytes + size <= bodies.max_bytes
+
+    def hold(self, size: int) -> bool:
+        """Count bytes of this request's body. False: all bodies together have become too much."""
+        fits = self.can_hold(size)
+        self._body_bytes += size
+        self._bodies.bytes += size
+        return fits
+
+    def let_go_of_body(self) -> None:
+        self._bodies.bytes -= self._body_bytes
+        self._body_bytes = 0
 
 
 class _Idle:

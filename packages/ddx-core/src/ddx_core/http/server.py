@@ -16,7 +16,7 @@ import trio
 
 from .. import log
 from ..unix_socket import bind_unix
-from .bounds import Activity, Limits, Load
+from .bounds import Activity, Bounds, Limits
 from .connection import serve_stream
 from .routes import Routes
 
@@ -75,10 +75,11 @@ async def serve_http(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; the listeners are closed then, and requests that were read get a moment to be answered."""
-    server = _Server(routes, limits or Limits(), activity or Activity())
+    bounds = Bounds(limits, activity)
+    server = _Server(routes, bounds)
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(server.give_grace)
+            await nursery.start(bounds.grace.give, bounds.limits.grace_s)
             for listener in listeners:
                 nursery.start_soon(server.accept, listener, nursery)
             task_status.started()
@@ -89,27 +90,22 @@ async def serve_http(
 
 
 class _Server:
-    def __init__(self, routes: Routes, limits: Limits, activity: Activity) -> None:
+    def __init__(self, routes: Routes, bounds: Bounds) -> None:
         self._routes = routes
-        self._limits = limits
-        self._activity = activity
-        self._load = Load()
-        self._places = trio.CapacityLimiter(limits.max_connections)
-
-    async def give_grace(self, *, task_status: trio.TaskStatus[None]) -> None:
-        await self._load.give_grace(self._limits.grace_s, task_status=task_status)
+        self._bounds = bounds
+        self._places = bounds.places
 
     async def accept(self, listener: trio.SocketListener, connections: trio.Nursery) -> None:
         while True:
             place = object()
-            await self._take(place)
+            await self._places.take(place)
             try:
                 stream = await listener.accept()
             except trio.ClosedResourceError:
-                self._places.release_on_behalf_of(place)
+                self._places.release(place)
                 return
             except OSError as error:
-                self._places.release_on_behalf_of(place)
+                self._places.release(place)
                 if error.errno in _overload_accept_errors:
                     log.warning("http_accept_overloaded", error=error.strerror)
                     await trio.sleep(0.1)
@@ -117,28 +113,18 @@ class _Server:
                     raise
                 continue
             except BaseException:
-                self._places.release_on_behalf_of(place)
+                self._places.release(place)
                 # Whoever comes while the last requests are answered finds nobody.
                 listener.socket.close()
                 raise
             connections.start_soon(self._connection, stream, place)
 
-    async def _take(self, place: object) -> None:
-        if self._places.available_tokens:
-            self._places.acquire_on_behalf_of_nowait(place)
-            return
-        self._load.want_place()
-        try:
-            await self._places.acquire_on_behalf_of(place)
-        finally:
-            self._load.got_place()
-
     async def _connection(self, stream: trio.SocketStream, place: object) -> None:
         try:
-            await serve_stream(stream, self._routes, limits=self._limits, activity=self._activity, load=self._load)
+            await serve_stream(stream, self._routes, self._bounds)
         except* Exception as failures:
             # The last handler of a connection: a defect of ours costs this client its connection and nobody else anything.
             log.error("http_connection_failed", exc_info=failures)
         finally:
-            self._places.release_on_behalf_of(place)
+            self._places.release(place)
             stream.socket.close()

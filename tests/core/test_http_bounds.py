@@ -1,0 +1,26 @@
+"""What the connections of one server share."""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from ddx_core.http.bounds import Places, crowded_idle_s
+
+
+async def test_places_stay_crowded_until_the_last_of_those_who_wait_has_one(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    places = Places(1)
+    holder, first, second = object(), object(), object()
+    await places.take(holder)
+    nursery.start_soon(places.take, first)
+    nursery.start_soon(places.take, second)
+    await wait_all_tasks_blocked()
+    places.release(holder)
+    await wait_all_tasks_blocked()
+    began = trio.current_time()
+    with places.idle(1000):
+        await trio.sleep_forever()
+    assert trio.current_time() - began == crowded_idle_s
+    places.release(first)
