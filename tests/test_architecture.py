@@ -73,12 +73,14 @@ may_import_trio = {
 may_import_anyio = {
     "ddx_core/intake/attempt.py",
     "ddx_core/intake/client.py",
+    "ddx_core/intake/connections.py",
     "ddx_core/intake/endpoint_queue.py",
     "ddx_core/intake/fanout.py",
+    "ddx_core/intake/running_time.py",
     "ddx_core/intake/sends.py",
 }
 only_in_one_place = {
-    "httpx": {"ddx_core/intake/attempt.py", "ddx_agent/aws/transport.py"},
+    "httpx": {"ddx_core/intake/attempt.py", "ddx_core/intake/connections.py", "ddx_agent/aws/transport.py"},
     "h11": {"ddx_core/http/connection.py", "ddx_core/http/conversation.py"},
     "pydantic": {"ddx_agent/config/model.py"},
     "re2": {"ddx_core/regex/matcher.py"},

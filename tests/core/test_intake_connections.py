@@ -89,8 +89,8 @@ def test_a_request_under_way_in_a_freeze_is_replaced_soon_after_it(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The peer has forgotten the connection without a word. The attempt has 30 s, of which nobody should wait for more."""
-    monkeypatch.setattr("ddx_core.intake.attempt.thaw_grace_s", 0.1)
-    monkeypatch.setattr("ddx_core.intake.attempt.tick_s", 0.1)
+    monkeypatch.setattr("ddx_core.intake.running_time.thaw_grace_s", 0.1)
+    monkeypatch.setattr("ddx_core.intake.running_time.tick_s", 0.1)
     intake = ScriptedIntake([hang])
     clock = HandClock()
 
@@ -113,7 +113,7 @@ def test_a_process_that_freezes_in_every_attempt_gives_up_in_the_end(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("thaw_grace_s", "tick_s"):
-        monkeypatch.setattr(f"ddx_core.intake.attempt.{name}", 0.05)
+        monkeypatch.setattr(f"ddx_core.intake.running_time.{name}", 0.05)
     clock = HandClock()
 
     def freeze(request: Request) -> str:

@@ -296,8 +296,8 @@ def test_after_a_freeze_a_shared_connection_is_opened_anew(backend: str) -> None
 def test_requests_under_way_in_a_freeze_are_all_replaced_soon_after_it(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ddx_core.intake.attempt.thaw_grace_s", 0.1)
-    monkeypatch.setattr("ddx_core.intake.attempt.tick_s", 0.1)
+    monkeypatch.setattr("ddx_core.intake.running_time.thaw_grace_s", 0.1)
+    monkeypatch.setattr("ddx_core.intake.running_time.tick_s", 0.1)
     intake = TlsIntake([hang] * 5)
     clock = HandClock()
     sent: list[Sent] = []

@@ -1,8 +1,8 @@
 """Delivery to intakes: retrying, dual-shipping, bounded. Runs on Trio and on asyncio."""
 
-from .attempt import ClientSettings, load_httpx
 from .client import Carrier, IntakeClient, Outcome, Sent
 from .compress import Coding, Compressor, decompress
+from .connections import ClientSettings, load_httpx
 from .endpoint_queue import EndpointQueue, Lane, Split, SpooledPayload, last_grace
 from .fanout import Fanout, open_fanout
 from .network import Proxy, ProxyRules, TlsPolicy, parse_no_proxy

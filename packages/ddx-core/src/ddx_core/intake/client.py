@@ -20,7 +20,8 @@ import msgspec
 from .. import log
 from ..clock import WallClock, now_ns
 from ..errors import Unavailable
-from .attempt import ClientSettings, Connections
+from .attempt import attempt
+from .connections import ClientSettings, Connections
 from .payload import Endpoint, Payload
 from .progress import Answer, Doubt, Failure
 from .retry import RetryPolicy, Verdict, judge
@@ -111,7 +112,7 @@ class IntakeClient:
                 )
             doubt.repeats = doubt.copies
             repeated = repeated or doubt.maybe_delivered
-            result = await self._connections.attempt(endpoint, payload, key, doubt)
+            result = await attempt(self._connections, endpoint, payload, key, doubt)
             retry_after_s: float | None = None
             if isinstance(result, Failure):
                 if result.stale and replacements_left:
