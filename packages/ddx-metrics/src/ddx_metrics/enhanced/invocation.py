@@ -10,9 +10,7 @@ Rules of this file:
 - What is told before any invocation belongs to the first, be it that only the end of that one is heard of: its init failed.
 - The library or the tracer of a fast function may report an error before INVOKE is heard of. After the end of one invocation
   such a report is the next one's.
-- Where invocations overlap, nobody knows whose error it is that a library reports by itself: one that a tracer has told of
-  is taken to be the same until that invocation's report, else the next one that a tracer or the platform tells of while any
-  is running.
+- Where invocations overlap, overlapping.py says which errors of libraries are those that others tell of.
 - What an invocation used of the machine lies between two readings: one at its beginning, and one when its end is told or
   the next invocation begins, whichever comes first. So no use is told twice, however late a report is.
 """
@@ -29,6 +27,7 @@ from ddx_core.events import InitReport, InitStart, Report, RestoreReport, Runtim
 from ddx_core.invocation import Invocation, InvocationObserver
 
 from ..sample import AddSamples, Sample
+from .overlapping import OverlappingErrors
 from .report import managed_values, post_runtime_duration_ms, report_values, runtime_done_values, used_all_memory
 from .runs import Counted, Run, Runs
 
@@ -56,10 +55,14 @@ class EnhancedSettings(msgspec.Struct, frozen=True, kw_only=True):
     is_new_sandbox: bool = True
 
 
+def _nothing_to_drain() -> None:
+    pass
+
+
 class EnhancedMetrics(InvocationObserver):
     """`architecture` is `x86_64` or `arm64` (for the price). Samples go to `add`.
 
-    `drain`, if given, takes in what lies in the sockets. It is called before a new invocation begins and when the end of one
+    `drain` takes in what lies in the sockets. It is called before a new invocation begins and when the end of one
     is told, so that what each sent by itself is told apart; and where invocations overlap, before the errors of libraries are
     matched with others'.
     `usage`, if given, is read for what invocations use of the machine.
@@ -72,7 +75,7 @@ class EnhancedMetrics(InvocationObserver):
         settings: EnhancedSettings,
         now_ns: WallClock,
         architecture: str,
-        drain: Callable[[], None] | None = None,
+        drain: Callable[[], None] = _nothing_to_drain,
         usage: Usage | None = None,
     ) -> None:
         self._add = add
@@ -85,13 +88,9 @@ class EnhancedMetrics(InvocationObserver):
         self._runtime: str | None = None
         self._is_durable = False
         self._init_type: str | None = None
-        self._max_remembered = _max_remembered if settings.one_at_a_time else _max_overlapping
-        self._runs = Runs(most=self._max_remembered)
-        self._running: set[str] = set()
-        self._reported_errors = 0
-        """Where invocations overlap: errors that libraries reported and nobody else has told of."""
-        self._only_by_tracer: dict[Run, None] = {}
-        """Where invocations overlap: failed runs, told by their tracers, whose libraries may report the same yet."""
+        most = _max_remembered if settings.one_at_a_time else _max_overlapping
+        self._runs = Runs(most=most)
+        self._overlapping = None if settings.one_at_a_time else OverlappingErrors(self._drain, most=most)
         self._held_back: tuple[Run, int] | None = None
         self._start_is_known = not settings.holds_first
         self._init_is_counted = False
@@ -104,12 +103,12 @@ class EnhancedMetrics(InvocationObserver):
 
     def invocation_error(self, request_id: str | None) -> None:
         """A tracer tells that an invocation failed; None: the one that runs."""
-        run = self._runs.of_tracer(request_id) if self._settings.one_at_a_time else self._runs.find(request_id)
-        if not self._settings.one_at_a_time and not run.has(Counted.ERROR):
-            self._match_error(run)
-            if not run.has(Counted.ERROR) and len(self._only_by_tracer) < self._max_remembered:
-                self._only_by_tracer[run] = None
-        self._count_error(run, self._now_s())
+        run = self._runs.find(request_id) if self._overlapping is not None else self._runs.of_tracer(request_id)
+        is_news = run.first_time(Counted.ERROR)
+        if is_news and self._overlapping is not None:
+            is_news = self._overlapping.by_tracer(run)
+        if is_news:
+            self._emit([("errors", 1.0)], self._now_s(), self._tags(run))
 
     def out_of_memory(self, request_id: str | None, time_ns: int) -> None:
         """A sign of exhausted memory was seen, at `time_ns` (Unix); None: in whatever invocation was the latest."""
@@ -122,12 +121,8 @@ class EnhancedMetrics(InvocationObserver):
         """
         if not self._settings.enabled:
             return True
-        if not self._settings.one_at_a_time:
-            if self._only_by_tracer:
-                del self._only_by_tracer[next(iter(self._only_by_tracer))]
-                return False
-            self._reported_errors += 1
-            return True
+        if self._overlapping is not None:
+            return self._overlapping.by_library()
         run = self._runs.of_report()
         run.first_time(Counted.REPORTED)
         return run.first_time(Counted.ERROR)
@@ -153,14 +148,13 @@ class EnhancedMetrics(InvocationObserver):
             )
 
     def on_invoke(self, invocation: Invocation) -> None:
-        if self._drain is not None:
-            self._drain()
+        self._drain()
         self._release()
         previous, run = self._runs.latest, self._runs.begin(invocation)
         if self._usage is not None:
             self._begin_usage(self._usage, previous, run)
-        if not self._settings.one_at_a_time and len(self._running) < self._max_remembered:
-            self._running.add(invocation.request_id)
+        if self._overlapping is not None:
+            self._overlapping.begin(invocation.request_id)
         time_s = (invocation.invoked_ns or self._now_ns()) // ns_per_s
         if self._start_is_known or run is not self._runs.first:
             self._emit([("invocations", 1.0)], time_s, self._tags(run))
@@ -192,15 +186,8 @@ class EnhancedMetrics(InvocationObserver):
             self._count_init(event.metrics.init_duration_ms, time_s)
         if self._usage is not None:
             self._tell_usage(self._usage, run)
-        if run in self._only_by_tracer:
-            # A library sends its own before the end: what has not come with this comes no more.
-            if self._drain is not None:
-                self._drain()
-            self._only_by_tracer.pop(run, None)
-        self._running.discard(invocation.request_id)
-        if not self._running:
-            self._reported_errors = 0
-            self._only_by_tracer.clear()
+        if self._overlapping is not None:
+            self._overlapping.end(invocation.request_id, run)
 
     def on_shutdown(self, event: Shutdown) -> None:
         self._release()
@@ -223,32 +210,21 @@ class EnhancedMetrics(InvocationObserver):
     def _end(self, run: Run) -> None:
         """What its library sent lies in the sockets by now, so whatever comes after that is of the next run."""
         if self._settings.one_at_a_time and not self._runs.has_ended(run):
-            if self._drain is not None:
-                self._drain()
+            self._drain()
             self._runs.end(run)
 
     def _count_status(self, run: Run, status: str, error_type: str | None, time_s: int) -> None:
         if status == "success":
             return
-        if status == "error" and not self._settings.one_at_a_time and not run.has(Counted.ERROR):
-            self._match_error(run)
-        self._count_error(run, time_s)
+        is_news = run.first_time(Counted.ERROR)
+        if is_news and status == "error" and self._overlapping is not None:
+            is_news = self._overlapping.by_platform()
+        if is_news:
+            self._emit([("errors", 1.0)], time_s, self._tags(run))
         if status == "timeout" and run.first_time(Counted.TIMEOUT):
             self._emit([("timeouts", 1.0)], time_s, self._tags(run))
         if status == "error" and error_type == "Runtime.OutOfMemory":
             self._count_out_of_memory(run, time_s)
-
-    def _match_error(self, run: Run) -> None:
-        """Take one that a library has reported for this one's."""
-        if self._drain is not None:
-            self._drain()
-        if self._reported_errors:
-            self._reported_errors -= 1
-            run.first_time(Counted.ERROR)
-
-    def _count_error(self, run: Run, time_s: int) -> None:
-        if run.first_time(Counted.ERROR):
-            self._emit([("errors", 1.0)], time_s, self._tags(run))
 
     def _count_out_of_memory(self, run: Run, time_s: int) -> None:
         if run.first_time(Counted.OUT_OF_MEMORY):
