@@ -37,5 +37,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 1.0
 
 
+Values = list[tuple[str, float]]
+"""(metric, value) pairs of one moment, before they have a time and tags."""
+
 AddSamples = Callable[[Iterable[Sample]], None]
 """Takes samples in, synchronously; whatever cannot be taken is dropped and counted, never raised."""

@@ -11,13 +11,12 @@ Rules of this file:
 - The library or the tracer of a fast function may report an error before INVOKE is heard of. After the end of one invocation
   such a report is the next one's.
 - Where invocations overlap, overlapping.py says which errors of libraries are those that others tell of.
-- What an invocation used of the machine lies between two readings: one at its beginning, and one when its end is told or
-  the next invocation begins, whichever comes first. So no use is told twice, however late a report is.
+- What an invocation used of the machine is found out by usage_of_runs.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,10 +25,11 @@ from ddx_core.clock import WallClock, ns_per_s
 from ddx_core.events import InitReport, InitStart, Report, RestoreReport, RuntimeDone, Shutdown
 from ddx_core.invocation import Invocation, InvocationObserver
 
-from ..sample import AddSamples, Sample
+from ..sample import AddSamples, Sample, Values
 from .overlapping import OverlappingErrors
 from .report import managed_values, post_runtime_duration_ms, report_values, runtime_done_values, used_all_memory
 from .runs import Counted, Run, Runs
+from .usage_of_runs import UsageOfRuns
 
 if TYPE_CHECKING:
     from ..usage import Usage
@@ -38,8 +38,6 @@ _prefix: Final = "aws.lambda.enhanced."
 _max_remembered: Final = 500
 _max_overlapping: Final = 4_000
 """Runs that are remembered where invocations overlap."""
-managed_peaks_s: Final = 60
-"""On Managed Instances peaks belong to no invocation: while there are any, they are told this often, and at shutdown."""
 
 
 class EnhancedSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +81,9 @@ class EnhancedMetrics(InvocationObserver):
         self._now_ns = now_ns
         self._architecture = architecture
         self._drain = drain
-        self._usage = usage if settings.enabled else None
-        self._peaks_told_s = 0
+        self._usage: UsageOfRuns | None = None
+        if usage is not None and settings.enabled:
+            self._usage = UsageOfRuns(usage, one_at_a_time=settings.one_at_a_time)
         self._runtime: str | None = None
         self._is_durable = False
         self._init_type: str | None = None
@@ -152,7 +151,7 @@ class EnhancedMetrics(InvocationObserver):
         self._release()
         previous, run = self._runs.latest, self._runs.begin(invocation)
         if self._usage is not None:
-            self._begin_usage(self._usage, previous, run)
+            self._usage.begin(run, previous)
         if self._overlapping is not None:
             self._overlapping.begin(invocation.request_id)
         time_s = (invocation.invoked_ns or self._now_ns()) // ns_per_s
@@ -168,8 +167,9 @@ class EnhancedMetrics(InvocationObserver):
         self._emit(runtime_done_values(event), time_s, self._tags(run))
         self._count_status(run, event.status, event.error_type, time_s)
         self._count_post_runtime(run, invocation)
-        if self._usage is not None and self._settings.one_at_a_time:
-            self._tell_peaks(self._usage, run)
+        if self._usage is not None:
+            used = self._usage.at_end(run, is_latest=run is self._runs.latest)
+            self._emit(used, self._now_s(), self._tags(run))
 
     def on_report(self, invocation: Invocation, event: Report) -> None:
         self._release()
@@ -185,7 +185,8 @@ class EnhancedMetrics(InvocationObserver):
         if event.metrics.init_duration_ms is not None:
             self._count_init(event.metrics.init_duration_ms, time_s)
         if self._usage is not None:
-            self._tell_usage(self._usage, run)
+            now_s = self._now_s()
+            self._emit(self._usage.at_report(run, now_s), now_s, self._tags(run))
         if self._overlapping is not None:
             self._overlapping.end(invocation.request_id, run)
 
@@ -194,8 +195,8 @@ class EnhancedMetrics(InvocationObserver):
         values = [("shutdowns", 1.0)]
         if self._runs.latest is None and self._settings.is_new_sandbox:
             values.append(("unused_init", 1.0))
-        if self._usage is not None and not self._settings.one_at_a_time:
-            values += self._usage.peak_values()
+        if self._usage is not None:
+            values += self._usage.at_shutdown()
         self._emit(values, self._now_s(), self._tags(self._runs.latest))
 
     # --- counting ---
@@ -246,51 +247,9 @@ class EnhancedMetrics(InvocationObserver):
         self._init_is_counted = True
         self._emit([("init_duration", duration_ms * 0.001)], time_s, self._tags(self._runs.first))
 
-    # --- the machine ---
-
-    def _begin_usage(self, usage: Usage, previous: Run | None, run: Run) -> None:
-        reading = usage.read()
-        run.before = reading
-        if not self._settings.one_at_a_time:
-            return
-        if previous is not None and previous.after is None:
-            previous.after = reading
-            was_told_of = previous.invocation is not None and previous.invocation.start_ns is not None
-            if was_told_of and not previous.has(Counted.PEAKS):
-                previous.peaks = usage.peak_values()
-        usage.reset()
-
-    def _tell_peaks(self, usage: Usage, run: Run) -> None:
-        """At the end of a run: how busy the cores were in it, and the most that was in use."""
-        if run.before is None or not run.first_time(Counted.PEAKS):
-            return
-        values = usage.busy(run.before, run.after)
-        if run.peaks is not None:
-            values += run.peaks
-            run.peaks = None
-        elif run is self._runs.latest:
-            values += usage.peak_values()
-        self._emit(values, self._now_s(), self._tags(run))
-
-    def _tell_usage(self, usage: Usage, run: Run) -> None:
-        """With the report: bytes and CPU time. Where invocations overlap so do these."""
-        if run.before is None or not run.first_time(Counted.USAGE):
-            return
-        before, after = run.before, run.after or usage.read()
-        values = usage.used(before, after)
-        if not self._settings.one_at_a_time:
-            values += usage.busy(before, after)
-            now_s = self._now_s()
-            self._peaks_told_s = self._peaks_told_s or now_s
-            if not 0 <= now_s - self._peaks_told_s < managed_peaks_s:
-                self._peaks_told_s = now_s
-                self._emit(usage.peak_values(), now_s, self._tags(run))
-                usage.reset()
-        self._emit(values, self._now_s(), self._tags(run))
-
     # --- samples ---
 
-    def _emit(self, values: Sequence[tuple[str, float]], time_s: int, tags: tuple[str, ...]) -> None:
+    def _emit(self, values: Values, time_s: int, tags: tuple[str, ...]) -> None:
         if self._settings.enabled and values:
             self._add([Sample(name=_prefix + name, value=value, time_s=time_s, tags=tags) for name, value in values])
 

@@ -11,12 +11,12 @@ from typing import Final
 
 from ddx_core.events import Report, RuntimeDone, SpanTiming
 
+from ..sample import Values
+
 _price_of_request: Final = 0.0000002
 _price_of_gb_second: Final = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 
 most_plausible: Final = 1e15
-
-Values = list[tuple[str, float]]
 
 
 def _plausible(values: Values) -> Values:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ddx_core.invocation import Invocation
 
-from .report import Values
+from ..sample import Values
 
 if TYPE_CHECKING:
     from ..usage import Reading

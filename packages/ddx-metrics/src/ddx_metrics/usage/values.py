@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import msgspec
 
+from ..sample import Values
 from .proc import Cpu, Network
 from .read import ProcReader
-
-Values = list[tuple[str, float]]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
