@@ -264,7 +264,7 @@ def test_sets_and_histograms_of_a_bucket_are_told_whole_by_each_part(steps: list
     assert [len(each.different) for each in sets] == [1 + each for each in expected]
     histograms = [each.values for each in parts if isinstance(each.values, Histogram)]
     assert [(each.min, each.max, each.count) for each in histograms] == [(0, each, 2 * each) for each in expected]
-    assert [each.count - each.told for each in histograms] == [each.samples for each in histograms]
+    assert [each.count - each.inherited for each in histograms] == [each.samples for each in histograms]
     assert [each.ranked([each.count - 1]) for each in histograms] == [[each] for each in expected]
     aggregator.advance(noon_s + 10)
     deliver_all(aggregator, account)
@@ -473,7 +473,7 @@ class NaiveComparison(RuleBasedStateMachine):
                 assert gathered.values.last == expected[-1][0]
             case Histogram():
                 before = self.carried.pop((gathered.start_s, gathered.context), [])
-                assert gathered.values.told == sum(int(1 / rate) for _, rate in before)
+                assert gathered.values.inherited == sum(int(1 / rate) for _, rate in before)
                 whole = before + expected
                 assert gathered.values.sum == sum(value / rate for value, rate in whole)
                 assert gathered.values.count == sum(int(1 / rate) for _, rate in whole)

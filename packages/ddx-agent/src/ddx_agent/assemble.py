@@ -117,7 +117,7 @@ class Agent:
             tags=self._metric_tags(tags),
             now_ns=wall_clock,
             sockets=datagram_sockets(boot, config),
-            told=TimeMark(f"{config.own.spool_dir}/told") if config.own.spool_bytes else None,
+            told_until=TimeMark(f"{config.own.spool_dir}/told") if config.own.spool_bytes else None,
         )
         for close in receive_on_unix_sockets(boot, config, self.metrics):
             self._closing.callback(close)

@@ -6,7 +6,7 @@ Rules of this file:
 - There can be a hundred thousand of the small kinds, so those are nothing that the garbage collector has to look at.
 - `size` is roughly the memory it takes, in bytes. Kinds that grow with their values say so in `grows`; the aggregator
   refuses them more when its memory is used up.
-- Sets and histograms are told whole: where a part of a bucket was told, the next one has a `successor` that knows of it.
+- Sets and histograms are cumulative: the one for a later part of a bucket is a `successor` that has all of those before.
 """
 
 from __future__ import annotations
@@ -113,15 +113,15 @@ class Distribution(msgspec.Struct, gc=False, eq=False):
 
 
 class Histogram:
-    """Weighted values, kept as they are while they are few enough. `told` of `count` were counted by a predecessor."""
+    """Weighted values, kept as they are while they are few enough. `inherited` of `count` are a predecessor's."""
 
-    __slots__ = ("_sketch", "_weights", "count", "max", "min", "samples", "sum", "told")
+    __slots__ = ("_sketch", "_weights", "count", "inherited", "max", "min", "samples", "sum")
     grows: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.samples = 0
         self.count = 0
-        self.told = 0
+        self.inherited = 0
         self.sum = 0.0
         self.min = 0.0
         self.max = 0.0
@@ -151,7 +151,7 @@ class Histogram:
     def successor(self) -> Histogram:
         """One for samples still to come that has seen all that this one has."""
         histogram = Histogram()
-        histogram.count = histogram.told = self.count
+        histogram.count = histogram.inherited = self.count
         histogram.sum, histogram.min, histogram.max = self.sum, self.min, self.max
         histogram._weights = self._weights.copy()
         if self._sketch is not None:
@@ -183,6 +183,7 @@ class Histogram:
 
 
 Accumulator = Count | Gauge | Members | Histogram | Distribution
+Cumulative = Members | Histogram
 
 accumulators: Final[dict[MetricType, type[Accumulator]]] = {
     MetricType.COUNT: Count,

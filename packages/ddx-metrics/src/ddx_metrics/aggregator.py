@@ -20,9 +20,10 @@ import msgspec
 from ddx_core import log
 from ddx_core.stats import Account, Amount
 
-from .accumulate import Accumulator, Distribution, Histogram, Members, accumulators
+from .accumulate import Accumulator, Cumulative, Distribution, accumulators
 from .bucket import PartSeconds, interval_s
 from .context import Context
+from .predecessors import Predecessors
 from .sample import MetricType
 
 # The more values a feed has when it is folded the less each one costs; folding this many at once, when a bucket ends,
@@ -101,9 +102,7 @@ class Aggregator:
         self._with_points: set[int] = set()
         """The buckets that hold anything but distributions."""
         self._part_seconds = PartSeconds(told_until_s)
-        self._told: dict[Context, Members | Histogram] = {}
-        """Of the open bucket, what was cut already and will be told anew, as one with what comes after it."""
-        self._told_bytes = 0
+        self._predecessors = Predecessors()
         self._contexts = 0
         self._samples = 0
         self._bytes = 0
@@ -121,8 +120,7 @@ class Aggregator:
         if not self._open_s:
             self._part_seconds.begin(start_s)
         self._open_s = start_s
-        self._told.clear()
-        self._told_bytes = 0
+        self._predecessors.clear()
         return True
 
     def feed(self, context: Context, rate: float = 1.0) -> Feed:
@@ -215,8 +213,10 @@ class Aggregator:
                 self._bytes -= context.size + values.size
                 if self._max_tag_sets is not None:
                     self._forget_tag_set(start_s, context.name)
-                if start_s == self._open_s and isinstance(values, (Members, Histogram)):
-                    self._remember(context, values)
+                if start_s == self._open_s and isinstance(values, Cumulative):
+                    has_successor = context in self._buckets.get(start_s, ())
+                    if not has_successor:
+                        self._predecessors.put(context, values)
                 return Gathered(start_s, time_s, context, values)
             self._cut.popleft()
         return None
@@ -242,33 +242,6 @@ class Aggregator:
             max_contexts=self._max_contexts,
             max_bytes=self._max_bytes,
         )
-
-    def _remember(self, context: Context, values: Members | Histogram) -> None:
-        """What was taken of the open bucket, unless there is a successor already."""
-        if context not in self._buckets.get(self._open_s, ()):
-            self._forget_told(context)
-            self._told[context] = values
-            self._told_bytes += context.size + values.size
-
-    def _forget_told(self, context: Context) -> Members | Histogram | None:
-        told = self._told.pop(context, None)
-        if told is not None:
-            self._told_bytes -= context.size + told.size
-        return told
-
-    def _begin(self, start_s: int, context: Context) -> Accumulator:
-        """For a context that has none in this bucket, or whose last one was cut."""
-        make = accumulators[context.type]
-        if start_s == self._open_s and make in (Members, Histogram):
-            told = self._forget_told(context)
-            # What still waits to be taken is later than what was.
-            for cut_s, _, bucket in self._cut:
-                waiting = bucket.get(context) if cut_s == start_s else None
-                if isinstance(waiting, (Members, Histogram)):
-                    told = waiting
-            if told is not None:
-                return told.successor()
-        return make()
 
     def _known_feed(self, context: Context, rate: float) -> Feed | None:
         return self._feeds.get(context) if rate == 1.0 else self._sampled_feeds.get((context, rate))
@@ -315,9 +288,22 @@ class Aggregator:
         self._samples += len(values)
         self._bytes += gathered.size - before
 
+    def _begin(self, start_s: int, context: Context) -> Accumulator:
+        """For a context that has none in this bucket, or whose last one was cut."""
+        make = accumulators[context.type]
+        if start_s != self._open_s or not issubclass(make, Cumulative):
+            return make()
+        predecessor = self._predecessors.pop(context)
+        # What still waits to be taken is later than what was.
+        for cut_s, _, bucket in self._cut:
+            waiting = bucket.get(context) if cut_s == start_s else None
+            if isinstance(waiting, Cumulative):
+                predecessor = waiting
+        return make() if predecessor is None else predecessor.successor()
+
     @property
     def _is_full(self) -> bool:
-        return self._bytes + self._told_bytes >= self._max_bytes
+        return self._bytes + self._predecessors.size >= self._max_bytes
 
     def _admit_tag_set(self, start_s: int, name: str, limit: int) -> bool:
         count = self._tag_sets.get((start_s, name), 0)

@@ -68,7 +68,7 @@ class Mark(Protocol):
 class MetricsPipeline:
     """The metrics signal. `sockets` are bound datagram sockets, none if there is to be no DogStatsD; their owner closes them.
 
-    `told`, if given, keeps the last second of which points were told: those of a process in this one's place do not
+    `told_until`, if given, keeps the last second of which points were told: those of a process in this one's place do not
     overwrite them then.
     """
 
@@ -84,10 +84,10 @@ class MetricsPipeline:
         tags: TagSet,
         now_ns: WallClock,
         sockets: Sequence[HasFileno] = (),
-        told: Mark | None = None,
+        told_until: Mark | None = None,
     ) -> None:
         self._account = account
-        self._told = told
+        self._told_until = told_until
         self._fanout = fanout
         fanout.split_with(partial(split_payload, compressor=compressor))
         self._now_ns = now_ns
@@ -97,7 +97,7 @@ class MetricsPipeline:
             max_bytes=settings.max_bytes,
             max_tag_sets=settings.max_tag_sets,
             copies_to=settings.copies_to,
-            told_until_s=told.read() if told is not None else 0,
+            told_until_s=told_until.read() if told_until is not None else 0,
         )
         self._marked_s = self._aggregator.told_until_s
         self._events = EventOutbox(
@@ -233,8 +233,8 @@ class MetricsPipeline:
 
     def _mark_told(self) -> None:
         told_s = self._aggregator.told_until_s
-        if self._told is not None and told_s != self._marked_s:
-            self._told.write(told_s)
+        if self._told_until is not None and told_s != self._marked_s:
+            self._told_until.write(told_s)
             self._marked_s = told_s
 
     def _notice_crowd(self) -> None:

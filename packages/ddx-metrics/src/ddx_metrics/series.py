@@ -56,7 +56,7 @@ def _histogram_points(
             case "sum":
                 points.append(Point(f"{name}.sum", SeriesType.GAUGE, values.sum))
             case "count":
-                points.append(Point(f"{name}.count", SeriesType.RATE, (values.count - values.told) / interval_s))
+                points.append(Point(f"{name}.count", SeriesType.RATE, (values.count - values.inherited) / interval_s))
             case "median":
                 ranks.append(((values.count - 1) // 2, "median"))
             case _:
