@@ -32,7 +32,8 @@ from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 from ddx_metrics.aggregator import Aggregator
 from ddx_metrics.dogstatsd import Ingest
-from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
+from ddx_metrics.pipeline import MetricsPipeline
+from ddx_metrics.settings import MetricsSettings
 from ddx_metrics.sketch import Sketch
 
 at_s: Final = 1_700_000_000

@@ -17,9 +17,9 @@ from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 from ddx_metrics.accumulate import Count
 from ddx_metrics.aggregator import Aggregator
-from ddx_metrics.dogstatsd import Ingest, NameFilter, Namespace
+from ddx_metrics.dogstatsd import Ingest
 from ddx_metrics.events import EventOutbox
-from ddx_metrics.settings import Cardinality
+from ddx_metrics.settings import Cardinality, LineSettings
 
 neighbour: Final = b"good.neighbour:1|c|#whole:yes"
 at_s: Final = 1_700_000_000
@@ -110,9 +110,12 @@ def fuzz(lines: int, seed: int) -> dict[str, int]:
     ingest = Ingest(
         aggregator,
         account,
-        namespace=Namespace("fuzzed"),
-        not_wanted=NameFilter(["fuzzed.blocked"], matches_prefix=True),
-        sender_cardinality=Cardinality.HIGH,
+        LineSettings(
+            namespace="fuzzed",
+            blocklist=("fuzzed.blocked",),
+            blocks_prefixes=True,
+            sender_cardinality=Cardinality.HIGH,
+        ),
         take_event=events.take_event,
         take_check=events.take_check,
         max_known=1_000,

@@ -14,7 +14,8 @@ from ddx_core.intake import Coding, Compressor, Endpoint, IntakeClient, Outcome,
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
 from ddx_metrics.dogstatsd.server import HasFileno
-from ddx_metrics.pipeline import MetricsPipeline, MetricsSettings
+from ddx_metrics.pipeline import MetricsPipeline
+from ddx_metrics.settings import MetricsSettings
 from tests.support.clock import HandClock, noon_ns
 
 noon_s = noon_ns // 1_000_000_000

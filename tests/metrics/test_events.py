@@ -17,8 +17,7 @@ from ddx_agent.local.intake.decode import decode_agent_events, decode_body, deco
 from ddx_core.intake import Payload
 from ddx_core.pipeline import FlushKind
 from ddx_metrics.events import Event, ServiceCheck, parse_event, parse_service_check
-from ddx_metrics.pipeline import MetricsSettings
-from ddx_metrics.settings import Cardinality
+from ddx_metrics.settings import Cardinality, MetricsSettings
 from tests.support.cancel import cancel_at_every_step
 
 from .support import Rig, noon_s

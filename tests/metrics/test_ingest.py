@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ddx_core.stats import Account
 from ddx_metrics.accumulate import Count, Distribution, Gauge, Histogram, Members
 from ddx_metrics.aggregator import Aggregator
-from ddx_metrics.dogstatsd import Ingest, Namespace
+from ddx_metrics.dogstatsd import Ingest
 from ddx_metrics.dogstatsd.parse import parse_number
+from ddx_metrics.settings import LineSettings
 
 now_s = 1_700_000_003
 open_s = 1_700_000_000
@@ -25,7 +26,7 @@ class Rig:
     def __init__(self, *, namespace: str | None = None, max_known: int = 1000, max_contexts: int = 1000) -> None:
         self.account = Account("metrics")
         self.aggregator = Aggregator(self.account, max_contexts=max_contexts)
-        self.ingest = Ingest(self.aggregator, self.account, namespace=Namespace(namespace), max_known=max_known)
+        self.ingest = Ingest(self.aggregator, self.account, LineSettings(namespace=namespace), max_known=max_known)
         self._taken = 0
 
     def take(self, *datagrams: bytes | str, at: int = now_s) -> None:

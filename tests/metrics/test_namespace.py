@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddx_metrics.dogstatsd import NameFilter, Namespace
+from ddx_metrics.dogstatsd.namespace import NameFilter, Namespace
 
 
 @pytest.mark.parametrize(

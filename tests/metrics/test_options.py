@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ddx_core.pipeline import FlushKind
-from ddx_metrics.pipeline import MetricsSettings
-from ddx_metrics.settings import Cardinality
+from ddx_metrics.settings import Cardinality, LineSettings, MetricsSettings
 
 from .support import Rig, noon_s
 
@@ -24,7 +23,7 @@ async def flushed(settings: MetricsSettings, *lines: str) -> tuple[Rig, dict[str
 
 
 async def test_metrics_on_the_blocklist_are_filtered_with_their_namespace_counted_in() -> None:
-    settings = MetricsSettings(namespace="app", blocklist=("app.noise", "hits"))
+    settings = MetricsSettings(lines=LineSettings(namespace="app", blocklist=("app.noise", "hits")))
     rig, values = await flushed(settings, "noise:1|c\nhits:2|c", "noise:1:2|c|#a", "noise:x|c")
     assert values == {"app.hits": 2}
     assert rig.dropped == {"filtered": 3}
@@ -32,7 +31,7 @@ async def test_metrics_on_the_blocklist_are_filtered_with_their_namespace_counte
 
 async def test_times_can_be_ignored() -> None:
     lines = ("m:1|c|T1000000000", "m:2|c", "m:x|c|T1", "m:1|c|T1x")
-    rig, values = await flushed(MetricsSettings(takes_times=False), *lines)
+    rig, values = await flushed(MetricsSettings(lines=LineSettings(takes_times=False)), *lines)
     assert values == {"m": 3}
     assert {metric.timestamp_s for metric in rig.delivered} == {noon_s}
     assert rig.dropped == {"malformed": 2}
@@ -62,7 +61,7 @@ sender = "m:1|c|#t:1|c:ci-abc,in-42|e:it-false,cn-web,pu-uid"
 async def test_the_container_that_a_line_names_becomes_tags_as_far_as_asked(
     default: Cardinality | None, line: str, expected: str
 ) -> None:
-    _, values = await flushed(MetricsSettings(sender_tags=default), line, line)
+    _, values = await flushed(MetricsSettings(lines=LineSettings(sender_cardinality=default)), line, line)
     assert values == {expected: 2}
 
 
@@ -79,7 +78,7 @@ many_tags = ",".join(f"t{number}" for number in range(100))
     ids=["as many tags as there may be", "container no UTF-8", "name no UTF-8"],
 )
 async def test_what_a_line_says_of_its_container_never_costs_the_metric(line: bytes, expected: list[str]) -> None:
-    rig = Rig(MetricsSettings(sender_tags=Cardinality.HIGH))
+    rig = Rig(MetricsSettings(lines=LineSettings(sender_cardinality=Cardinality.HIGH)))
     rig.pipeline.take_datagrams([line])
     await rig.pipeline.flush(FlushKind.BLOCKING)
     (metric,) = rig.delivered

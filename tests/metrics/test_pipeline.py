@@ -17,8 +17,8 @@ from ddx_core.intake import Coding
 from ddx_core.pipeline import FlushKind, Pipeline, start_contained
 from ddx_core.tags import TagSet
 from ddx_metrics.dogstatsd.server import bind_dogstatsd
-from ddx_metrics.pipeline import MetricsSettings
 from ddx_metrics.sample import MetricType, Sample
+from ddx_metrics.settings import MetricsSettings
 from tests.support.builders import taken_from
 from tests.support.cancel import cancel_at_every_step
 

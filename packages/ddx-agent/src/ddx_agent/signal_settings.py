@@ -9,7 +9,7 @@ from ddx_agent.environment import LambdaFunction
 from ddx_logs.settings import LogsSettings, OwnLines
 from ddx_metrics.enhanced import EnhancedSettings
 from ddx_metrics.origin import lambda_function
-from ddx_metrics.settings import Cardinality, MetricsSettings, ReceiverSettings
+from ddx_metrics.settings import Cardinality, LineSettings, MetricsSettings, ReceiverSettings
 from ddx_traces.settings import TracesSettings
 
 if TYPE_CHECKING:
@@ -32,22 +32,24 @@ def logs_settings(config: Config, function: LambdaFunction) -> LogsSettings:
 def metrics_settings(config: Config) -> MetricsSettings:
     metrics = config.metrics
     return MetricsSettings(
-        namespace=metrics.namespace,
-        no_namespace=metrics.no_namespace,
-        blocklist=metrics.blocklist,
-        blocks_prefixes=metrics.blocks_prefixes,
+        receiver=receiver_settings(metrics, "udp"),
+        lines=LineSettings(
+            namespace=metrics.namespace,
+            no_namespace=metrics.no_namespace,
+            blocklist=metrics.blocklist,
+            blocks_prefixes=metrics.blocks_prefixes,
+            takes_times=metrics.takes_times,
+            sender_cardinality=Cardinality(metrics.tag_cardinality) if metrics.origin_detection_client else None,
+        ),
+        max_contexts=metrics.max_contexts,
+        max_bytes=metrics.buffer_bytes,
+        max_tag_sets=metrics.max_tag_sets,
+        copies_to=metrics.copies_prefix if metrics.copies_histograms else None,
         exclude_tags=frozenset(metrics.exclude_tags),
         origin_category=lambda_function,
-        series_as_json=metrics.series_format == "json",
         histogram_aggregates=metrics.histogram_aggregates,
         histogram_percentiles=metrics.histogram_percentiles,
-        copies_to=metrics.copies_prefix if metrics.copies_histograms else None,
-        takes_times=metrics.takes_times,
-        sender_tags=Cardinality(metrics.tag_cardinality) if metrics.origin_detection_client else None,
-        max_contexts=metrics.max_contexts,
-        max_tag_sets=metrics.max_tag_sets,
-        max_bytes=metrics.buffer_bytes,
-        receiver=receiver_settings(metrics, "udp"),
+        series_as_json=metrics.series_format == "json",
     )
 
 

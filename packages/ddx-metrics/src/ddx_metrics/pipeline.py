@@ -25,7 +25,7 @@ from ddx_core.tags import TagSet
 
 from .aggregator import Aggregator
 from .context import TooManyTags, context_of
-from .dogstatsd import Ingest, NameFilter, Namespace
+from .dogstatsd import Ingest
 from .dogstatsd.ingest import Admit
 from .dogstatsd.server import DatagramReceiver, HasFileno
 from .encode import Encoder, series_path, sketches_path
@@ -33,8 +33,6 @@ from .events import EventOutbox, checks_path, events_path
 from .sample import MetricType, Sample
 from .settings import MetricsSettings
 from .split import split_payload
-
-__all__ = ["MetricsPipeline", "MetricsSettings", "lanes"]
 
 lanes: Final = (
     Lane(frozenset([series_path]), 0.375),
@@ -106,15 +104,12 @@ class MetricsPipeline:
             compressor=compressor,
             put=fanout.put,
             max_bytes=settings.events_bytes,
-            sender_cardinality=settings.sender_tags,
+            sender_cardinality=settings.lines.sender_cardinality,
         )
         self._ingest = Ingest(
             self._aggregator,
             account,
-            namespace=Namespace(settings.namespace, settings.no_namespace),
-            not_wanted=NameFilter(settings.blocklist, matches_prefix=settings.blocks_prefixes),
-            takes_times=settings.takes_times,
-            sender_cardinality=settings.sender_tags,
+            settings.lines,
             take_event=self._events.take_event,
             take_check=self._events.take_check,
             # Clients may spell one context in more than one way (order of tags, container ids).

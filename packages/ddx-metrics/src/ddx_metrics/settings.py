@@ -1,4 +1,4 @@
-"""MetricsSettings: what the pipeline can be told; the defaults are the documented ones. Pure."""
+"""MetricsSettings and its parts: what the pipeline can be told; the defaults are the documented ones. Pure."""
 
 from __future__ import annotations
 
@@ -32,36 +32,45 @@ class Cardinality(StrEnum):
     HIGH = "high"
 
 
-class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`namespace` goes before the names of custom metrics. `exclude_tags` are keys of base tags that custom metrics do without.
+class LineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is made of DogStatsD's lines.
 
-    `origin_category` is the platform's number in origin metadata (see origin.py); None sends no such metadata.
-    `histogram_aggregates` are of max, min, median, avg, sum, count; `histogram_percentiles` whole numbers of 1 to 100.
-    `max_contexts` counts a context once for each 10-second bucket it has values in; `max_bytes` is about the memory
-    that aggregation may take. `max_tag_sets` bounds the contexts of one name. `series_as_json` sends series as JSON in place
-    of protobuf, for debugging and gateways.
-
-    `blocklist` are names of DogStatsD metrics that are not taken (of what they begin with, if `blocks_prefixes`);
-    `no_namespace` are prefixes of names that the namespace is not put before (None: those of Datadog's own software).
-    `takes_times`: a time that a line states decides its bucket. `sender_tags`: tags made of the container that a line names,
-    unless the line says how many. `copies_to`: values of histograms go into a distribution, too, of the same name
-    behind this prefix. `events_bytes` is what events, and what service checks, may take while they wait.
+    `namespace` goes before the names of metrics, but for those that begin with one of `no_namespace` (None: those of
+    Datadog's own software). `blocklist` are names of metrics, namespace included, that are not taken (of what they begin
+    with, if `blocks_prefixes`). `takes_times`: a time that a line states decides its bucket. `sender_cardinality`: how many
+    tags are made of the container that a line names, unless the line says how many; None: none, whatever it says.
     """
 
     namespace: str | None = None
+    no_namespace: tuple[str, ...] | None = None
+    blocklist: tuple[str, ...] = ()
+    blocks_prefixes: bool = False
+    takes_times: bool = True
+    sender_cardinality: Cardinality | None = None
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`max_contexts` counts a context once for each 10-second bucket it has values in; `max_bytes` is about the memory
+    that aggregation may take. `max_tag_sets` bounds the contexts of one name. `copies_to`: values of histograms go into a
+    distribution, too, of the same name behind this prefix.
+
+    `exclude_tags` are keys of base tags that custom metrics do without.
+    `origin_category` is the platform's number in origin metadata (see origin.py); None sends no such metadata.
+    `histogram_aggregates` are of max, min, median, avg, sum, count; `histogram_percentiles` whole numbers of 1 to 100.
+    `series_as_json` sends series as JSON in place of protobuf, for debugging and gateways.
+
+    `events_bytes` is what events, and what service checks, may take while they wait.
+    """
+
+    receiver: ReceiverSettings = ReceiverSettings()
+    lines: LineSettings = LineSettings()
+    max_contexts: int = 10_240
+    max_bytes: int = 33_554_432
+    max_tag_sets: int | None = None
+    copies_to: str | None = None
     exclude_tags: frozenset[str] = frozenset()
     origin_category: int | None = None
     histogram_aggregates: tuple[str, ...] = ("max", "median", "avg", "count")
     histogram_percentiles: tuple[int, ...] = (95,)
-    max_contexts: int = 10_240
-    max_bytes: int = 33_554_432
     series_as_json: bool = False
-    max_tag_sets: int | None = None
-    blocklist: tuple[str, ...] = ()
-    blocks_prefixes: bool = False
-    no_namespace: tuple[str, ...] | None = None
-    takes_times: bool = True
-    sender_tags: Cardinality | None = None
-    copies_to: str | None = None
     events_bytes: int = 1_048_576
-    receiver: ReceiverSettings = ReceiverSettings()

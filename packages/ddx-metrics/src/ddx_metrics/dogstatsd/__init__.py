@@ -1,6 +1,5 @@
 """DogStatsD without I/O: what turns datagrams into samples. Nothing here needs an event loop; receivers are in `.server`."""
 
 from .ingest import Ingest
-from .namespace import NameFilter, Namespace
 
-__all__ = ["Ingest", "NameFilter", "Namespace"]
+__all__ = ["Ingest"]

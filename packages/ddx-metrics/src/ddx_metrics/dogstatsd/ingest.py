@@ -21,7 +21,7 @@ from ddx_core.stats import Account
 from ..aggregator import Aggregator, Feed
 from ..context import Context, TooManyTags, make_context
 from ..sample import MetricType
-from ..settings import Cardinality
+from ..settings import LineSettings
 from .namespace import NameFilter, Namespace
 from .parse import Form, Refusal, parse_form, parse_time, parse_values, split_time
 from .sender import sender_tags
@@ -57,21 +57,19 @@ class Ingest:
         self,
         aggregator: Aggregator,
         account: Account,
+        settings: LineSettings | None = None,
         *,
-        namespace: Namespace | None = None,
-        not_wanted: NameFilter | None = None,
-        takes_times: bool = True,
-        sender_cardinality: Cardinality | None = None,
         take_event: TakeOther | None = None,
         take_check: TakeOther | None = None,
         max_known: int = 20_480,
     ) -> None:
         self._aggregator = aggregator
         self._account = account
-        self._namespace = namespace or Namespace(None)
-        self._not_wanted = not_wanted or NameFilter()
-        self._takes_times = takes_times
-        self._sender_cardinality = sender_cardinality
+        settings = settings or LineSettings()
+        self._namespace = Namespace(settings.namespace, settings.no_namespace)
+        self._not_wanted = NameFilter(settings.blocklist, matches_prefix=settings.blocks_prefixes)
+        self._takes_times = settings.takes_times
+        self._sender_cardinality = settings.sender_cardinality
         self._take_event = take_event
         self._take_check = take_check
         self._now_s = 0
