@@ -23,25 +23,15 @@ from ddx_core.stats import Account, Amount
 from .accumulate import Accumulator, Cumulative, Distribution, accumulators
 from .bucket import PartSeconds, interval_s
 from .context import Context
+from .feeds import Feed, Feeds
 from .predecessors import Predecessors
 from .sample import MetricType
+from .tag_set_limit import TagSetLimit
 
 # The more values a feed has when it is folded the less each one costs; folding this many at once, when a bucket ends,
 # takes 2 to 4 ms.
 max_fed: Final = 8_192
 feeds_per_slice: Final = 500
-
-
-class Feed(msgspec.Struct, gc=False, eq=False):
-    """Where a receiver puts the values of one context that were sampled at one rate, in order of arrival.
-
-    `values` stays the same list for as long as the feed is good. (A dict of these is nothing that the garbage collector
-    looks into; one of lists would be.)
-    """
-
-    context: Context
-    rate: float
-    values: list[Any]
 
 
 class Gathered(msgspec.Struct, frozen=True, gc=False):
@@ -88,15 +78,13 @@ class Aggregator:
         self._account = account
         self._max_contexts = max_contexts
         self._max_bytes = max_bytes
-        self._max_tag_sets = max_tag_sets
+        self._tag_set_limit = TagSetLimit(max_tag_sets)
         self._copies_to = copies_to
-        self._tag_sets: dict[tuple[int, str], int] = {}
         self._open_s = 0
         self._now_s = 0
-        self._feeds: dict[Context, Feed] = {}
-        self._sampled_feeds: dict[tuple[Context, float], Feed] = {}
-        self._turn: Iterator[Feed] = iter(())
+        self._feeds = Feeds()
         self._fed = 0
+        """How many values wait in feeds."""
         self._buckets: dict[int, _Bucket] = {}
         self._cut: deque[tuple[int, int, _Bucket]] = deque()
         self._with_points: set[int] = set()
@@ -125,44 +113,33 @@ class Aggregator:
 
     def feed(self, context: Context, rate: float = 1.0) -> Feed:
         """The one feed of this context and rate. Good until `forget_feeds`."""
-        feed = self._known_feed(context, rate)
-        if feed is None:
-            feed = Feed(context, rate, [])
-            if rate == 1.0:
-                self._feeds[context] = feed
-            else:
-                self._sampled_feeds[context, rate] = feed
-        return feed
+        return self._feeds.get_or_make(context, rate)
 
     def fed(self, samples: int) -> None:
         """That many values were appended to feeds (the account has accepted them)."""
         self._fed += samples
         while self._fed > max_fed:
-            feed = next(self._turn, None)
-            if feed is None:
-                self._turn = iter(self._all_feeds())
-            elif feed.values:
-                self._fold_feed(feed)
+            self._fold_feed(self._feeds.next_waiting())
 
     def add(self, context: Context, values: Sequence[Any], rate: float = 1.0, time_s: int | None = None) -> None:
         """Put accepted values into the bucket of `time_s` (Unix seconds; none, or later than now: the open one)."""
         start_s = self._open_s if time_s is None or time_s > self._now_s else time_s - time_s % interval_s
         if start_s == self._open_s:
             # What waits in the feed arrived before: a gauge's last value must stay the last.
-            waiting = self._known_feed(context, rate)
+            waiting = self._feeds.get(context, rate)
             if waiting is not None and waiting.values:
                 self._fold_feed(waiting)
         self._put(start_s, context, values, rate)
 
     def fold(self) -> None:
         """Move everything from the feeds into the open bucket."""
-        for feed in self._all_feeds():
+        for feed in self._feeds.all():
             if feed.values:
                 self._fold_feed(feed)
 
     def fold_in_slices(self) -> Iterator[None]:
         """The same, stopping after every millisecond or so; feeds may be filled and forgotten between two slices."""
-        feeds = self._all_feeds()
+        feeds = self._feeds.all()
         for first in range(0, len(feeds), feeds_per_slice):
             if first:
                 yield
@@ -174,8 +151,6 @@ class Aggregator:
         """Fold, then let go of all feeds; who kept some must ask for them anew."""
         self.fold()
         self._feeds.clear()
-        self._sampled_feeds.clear()
-        self._turn = iter(())
 
     # --- out ---
 
@@ -211,8 +186,7 @@ class Aggregator:
                 self._contexts -= 1
                 self._samples -= values.samples
                 self._bytes -= context.size + values.size
-                if self._max_tag_sets is not None:
-                    self._forget_tag_set(start_s, context.name)
+                self._tag_set_limit.release(start_s, context.name)
                 if start_s == self._open_s and isinstance(values, Cumulative):
                     has_successor = context in self._buckets.get(start_s, ())
                     if not has_successor:
@@ -243,12 +217,6 @@ class Aggregator:
             max_bytes=self._max_bytes,
         )
 
-    def _known_feed(self, context: Context, rate: float) -> Feed | None:
-        return self._feeds.get(context) if rate == 1.0 else self._sampled_feeds.get((context, rate))
-
-    def _all_feeds(self) -> list[Feed]:
-        return [*self._feeds.values(), *self._sampled_feeds.values()]
-
     def _fold_feed(self, feed: Feed) -> None:
         self._fed -= len(feed.values)
         self._put(self._open_s, feed.context, feed.values, feed.rate)
@@ -269,7 +237,7 @@ class Aggregator:
             if self._is_full:
                 self._refuse("memory_limit", context, values)
                 return
-            if self._max_tag_sets is not None and not self._admit_tag_set(start_s, context.name, self._max_tag_sets):
+            if not self._tag_set_limit.admit(start_s, context.name):
                 self._refuse("tag_cardinality_limit", context, values)
                 return
             gathered = self._begin(start_s, context)
@@ -304,19 +272,6 @@ class Aggregator:
     @property
     def _is_full(self) -> bool:
         return self._bytes + self._predecessors.size >= self._max_bytes
-
-    def _admit_tag_set(self, start_s: int, name: str, limit: int) -> bool:
-        count = self._tag_sets.get((start_s, name), 0)
-        if count < limit:
-            self._tag_sets[start_s, name] = count + 1
-        return count < limit
-
-    def _forget_tag_set(self, start_s: int, name: str) -> None:
-        left = self._tag_sets[start_s, name] - 1
-        if left:
-            self._tag_sets[start_s, name] = left
-        else:
-            del self._tag_sets[start_s, name]
 
     def _refuse(self, reason: str, context: Context, values: Sequence[Any]) -> None:
         self._account.drop(reason, len(values), len(values) * context.line_size)

@@ -18,8 +18,9 @@ import msgspec
 from ddx_core import log
 from ddx_core.stats import Account
 
-from ..aggregator import Aggregator, Feed
+from ..aggregator import Aggregator
 from ..context import Context, TooManyTags, make_context
+from ..feeds import Feed
 from ..sample import MetricType
 from ..settings import LineSettings
 from .namespace import NameFilter, Namespace
