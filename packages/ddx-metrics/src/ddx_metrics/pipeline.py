@@ -28,8 +28,9 @@ from .context import TooManyTags, context_of
 from .dogstatsd import Ingest
 from .dogstatsd.ingest import Admit
 from .dogstatsd.server import DatagramReceiver, HasFileno
-from .encode import Encoder, series_path, sketches_path
+from .encode import Encoder
 from .events import EventOutbox, checks_path, events_path
+from .payload import series_path, sketches_path
 from .sample import MetricType, Sample
 from .settings import MetricsSettings
 from .split import split_payload
