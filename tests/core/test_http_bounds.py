@@ -12,10 +12,10 @@ async def test_places_stay_crowded_until_the_last_of_those_who_wait_has_one(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     places = Places(1)
-    holder, first, second = object(), object(), object()
+    holder = object()
     await places.take(holder)
-    nursery.start_soon(places.take, first)
-    nursery.start_soon(places.take, second)
+    for _ in range(2):
+        nursery.start_soon(places.take, object())
     await wait_all_tasks_blocked()
     places.release(holder)
     await wait_all_tasks_blocked()
@@ -23,4 +23,4 @@ async def test_places_stay_crowded_until_the_last_of_those_who_wait_has_one(
     with places.idle(1000):
         await trio.sleep_forever()
     assert trio.current_time() - began == crowded_idle_s
-    places.release(first)
+    nursery.cancel_scope.cancel()
