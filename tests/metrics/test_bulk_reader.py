@@ -9,8 +9,8 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import trio
@@ -408,25 +408,20 @@ def when_it_begins(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
     return begun
 
 
-async def test_what_has_piled_up_is_taken_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@asynccontextmanager
+async def piled_up(
+    monkeypatch: pytest.MonkeyPatch, taken: list[bytes], take: Callable[[list[bytes]], None], datagrams: list[bytes]
+) -> AsyncGenerator[tuple[DatagramReceiver, list[bytes]]]:
+    """A receiver under load whose thread has read `datagrams` while the event loop stood still; and all that was sent.
+
+    `take` puts what comes into `taken`.
+    """
     begun = when_it_begins(monkeypatch)
     with (
         bind_dogstatsd("127.0.0.1", 0) as receiving,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
     ):
         sending.connect(receiving.getsockname())
-        taken: list[bytes] = []
-        at_once = [0]
-
-        def take(datagrams: list[bytes]) -> None:
-            taken.extend(datagrams)
-            at_once[-1] += len(datagrams)
-
-        async def others() -> None:
-            while True:
-                await trio.lowlevel.checkpoint()
-                at_once.append(0)
-
         receiver = DatagramReceiver(receiving, take)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(receiver.serve)
@@ -434,51 +429,52 @@ async def test_what_has_piled_up_is_taken_in_turns_with_others(monkeypatch: pyte
             await until(begun.is_set)
             expected = load.stop()
             receiver.drain()
-            # The event loop stands still meanwhile.
-            for number in range(12_000):
-                expected.append(b"%d" % number)
-                sending.send(expected[-1])
-                if number % 100 == 0:
+            in_socket = 0
+            for datagram in datagrams:
+                sending.send(datagram)
+                in_socket += 1_280 + 2 * len(datagram)
+                if in_socket > 100_000:
                     wait_for(lambda: is_empty(receiving))
+                    in_socket = 0
             wait_for(lambda: is_empty(receiving))
-            at_once.append(0)
-            nursery.start_soon(others)
-            await until(lambda: len(taken) >= len(expected))
+            yield receiver, expected + datagrams
             nursery.cancel_scope.cancel()
+
+
+async def test_what_has_piled_up_is_taken_in_turns_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[bytes] = []
+    at_once = [0]
+
+    def take(datagrams: list[bytes]) -> None:
+        taken.extend(datagrams)
+        at_once[-1] += len(datagrams)
+
+    async def others() -> None:
+        while len(taken) < len(expected):
+            await trio.lowlevel.checkpoint()
+            at_once.append(0)
+
+    async with piled_up(monkeypatch, taken, take, [b"%d" % number for number in range(12_000)]) as (_, expected):
+        at_once.append(0)
+        with trio.fail_after(10):
+            await others()
     assert taken == expected
     # Two turns: Trio runs tasks in any order.
     assert max(at_once) <= 2 * 4_096
 
 
 async def test_long_datagrams_are_taken_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = when_it_begins(monkeypatch)
-    with (
-        bind_dogstatsd("127.0.0.1", 0) as receiving,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
-    ):
-        sending.connect(receiving.getsockname())
-        taken: list[bytes] = []
-        most = 0
+    taken: list[bytes] = []
+    most = 0
 
-        def take(datagrams: list[bytes]) -> None:
-            nonlocal most
-            taken.extend(datagrams)
-            most = max(most, sum(map(len, datagrams)))
+    def take(datagrams: list[bytes]) -> None:
+        nonlocal most
+        taken.extend(datagrams)
+        most = max(most, sum(map(len, datagrams)))
 
-        receiver = DatagramReceiver(receiving, take)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(receiver.serve)
-            load = Load(receiving, taken)
-            await until(begun.is_set)
-            expected = load.stop()
-            receiver.drain()
-            # The event loop stands still meanwhile.
-            for number in range(30):
-                expected.append(b"%d" % (10 + number) * 30_000)
-                sending.send(expected[-1])
-                wait_for(lambda: is_empty(receiving))
-            receiver.drain()
-            nursery.cancel_scope.cancel()
+    long = [b"%d" % (10 + number) * 30_000 for number in range(30)]
+    async with piled_up(monkeypatch, taken, take, long) as (receiver, expected):
+        receiver.drain()
     assert taken == expected
     assert most < 400_000
 
