@@ -429,11 +429,11 @@ async def piled_up(
             await until(begun.is_set)
             expected = load.stop()
             receiver.drain()
-            in_socket = 0
+            in_socket, fits = 0, receiving.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
             for datagram in datagrams:
                 sending.send(datagram)
                 in_socket += 1_280 + 2 * len(datagram)
-                if in_socket > 100_000:
+                if in_socket > fits:
                     wait_for(lambda: is_empty(receiving))
                     in_socket = 0
             wait_for(lambda: is_empty(receiving))
