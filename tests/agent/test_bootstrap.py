@@ -52,6 +52,13 @@ def test_it_can_be_switched_off_in_every_way_that_the_configuration_knows(off: d
     assert bound(**off) == (None, [])
 
 
+@pytest.mark.parametrize("word", ['"off', 'off"', '""off""'])
+def test_what_the_configuration_refuses_switches_nothing_off(word: str) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    found, _ = bound(DD_DOGSTATSD_PORT=str(port), DD_USE_DOGSTATSD=word)
+    assert found is not None
+
+
 def test_it_can_be_bound_to_other_addresses() -> None:
     port = free_port(socket.SOCK_DGRAM)
     everywhere, _ = bound(DD_DOGSTATSD_PORT=str(port), DD_DOGSTATSD_NON_LOCAL_TRAFFIC="true")

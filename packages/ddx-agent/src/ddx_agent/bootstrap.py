@@ -66,9 +66,17 @@ yes = frozenset(("1", "1.0", "t", "true", "y", "yes", "on"))
 no = frozenset(("0", "0.0", "f", "false", "n", "no", "off"))
 
 
+def unquoted(value: str) -> str:
+    """Without the double quotes around all of it: tools that write environments leave them there, and the vendor's extension
+    takes them off."""
+    text = value.strip()
+    inner = text[1:-1]
+    return inner if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in inner else value
+
+
 def says(variable: str, words: frozenset[str], environ: Mapping[str, str] = os.environ) -> bool:
-    # Tools that write environments leave double quotes around values.
-    return environ.get(variable, "").strip().strip('"').strip().lower() in words
+    """Whether a switch is one of these words."""
+    return unquoted(environ.get(variable, "")).strip().lower() in words
 
 
 traces_host = "0.0.0.0" if says("DD_APM_NON_LOCAL_TRAFFIC", yes) else loopback  # noqa: S104

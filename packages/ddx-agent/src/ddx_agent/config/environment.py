@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 # Not ours, but what everybody's tools read.
@@ -27,13 +26,3 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def readable(value: str) -> str:
     """What is no UTF-8 in the environment comes as lone surrogates, which no encoder takes: those become U+FFFD."""
     return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-
-
-_quoted = re.compile(r'\s*"([^"]*)"\s*')
-
-
-def unquoted(value: str) -> str:
-    """Without the double quotes around all of it: tools that write environments leave them there, and the vendor's extension
-    takes them off."""
-    found = _quoted.fullmatch(value)
-    return value if found is None else found[1]

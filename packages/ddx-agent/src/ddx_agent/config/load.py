@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
+from ddx_agent.bootstrap import unquoted
+
 from .complaint import Complaint
 from .contradictions import contradictions
-from .environment import read_environment, unquoted
+from .environment import read_environment
 from .file import ConfigFile, find_file, read_file
 from .parse import Partly, Raw
 from .schema import Config, section_types

@@ -5,15 +5,27 @@ Rule of this file: half a line is never parsed. A number or a tag that lost its 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 _length_bytes: Final = 4
+
+CountCut = Callable[[str, int], None]
+"""Told of each line that was left out because its end is missing: the reason, and how many bytes of it had come."""
 
 
 def whole_lines(data: bytes) -> tuple[bytes, int]:
     """The lines that are complete, with their newlines, and how many bytes after the last newline were left out."""
     end = data.rfind(b"\n") + 1
     return data[:end], len(data) - end
+
+
+def cut_unfinished(messages: list[bytes], count_cut: CountCut) -> None:
+    """Leave out the last line of each datagram or frame that does not end with a newline."""
+    for index, message in enumerate(messages):
+        if message and not message.endswith(b"\n"):
+            messages[index], lost = whole_lines(message)
+            count_cut("unterminated", lost)
 
 
 class FrameTooLarge(ValueError):

@@ -24,7 +24,7 @@ from ddx_core import log
 
 from ..settings import ReceiverSettings, whole_datagrams
 from .bulk_reader import BulkReader, charge_bytes
-from .framing import whole_lines
+from .framing import CountCut, cut_unfinished, whole_lines
 
 _chunk_datagrams: Final = 32
 _round_bytes: Final = 131_072
@@ -46,8 +46,6 @@ _least_load: Final = 16
 _longest_wait_s: Final = 0.1
 
 TakeDatagrams = Callable[[list[bytes]], None]
-CountCut = Callable[[str, int], None]
-"""Told of each line that was left out because its end is missing: the reason, and how many bytes of it had come."""
 
 
 class _Drained(Enum):
@@ -225,14 +223,6 @@ class DatagramReceiver:
             if len(datagram) > largest:
                 datagrams[index], lost = whole_lines(datagram[:largest])
                 self._count_cut("truncated", lost)
-
-
-def cut_unfinished(messages: list[bytes], count_cut: CountCut) -> None:
-    """Leave out the last line of each datagram or frame that does not end with a newline."""
-    for index, message in enumerate(messages):
-        if message and not message.endswith(b"\n"):
-            messages[index], lost = whole_lines(message)
-            count_cut("unterminated", lost)
 
 
 def bind_dogstatsd(host: str, port: int, rcvbuf: int | None = None) -> trio.socket.SocketType:

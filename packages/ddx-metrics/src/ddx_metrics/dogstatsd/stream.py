@@ -18,8 +18,8 @@ import trio
 from ddx_core import log
 
 from ..settings import ReceiverSettings
-from .framing import Frames, FrameTooLarge
-from .server import CountCut, TakeDatagrams, cut_unfinished
+from .framing import CountCut, Frames, FrameTooLarge, cut_unfinished
+from .server import TakeDatagrams
 
 max_connections: Final = 128
 _read_bytes: Final = 65_536
