@@ -277,12 +277,12 @@ def test_the_callers_deadline_holds_whatever_the_intake_does(backend: str) -> No
     async def scenario() -> float:
         async with IntakeClient(patient, quick) as client:
             began = anyio.current_time()
-            with anyio.move_on_after(0.2) as scope:
+            with anyio.move_on_after(0.5) as scope:
                 await client.send(an_endpoint(intake.url), a_payload(), doubt=doubt)
             assert scope.cancelled_caught
             return anyio.current_time() - began
 
-    assert run_on(backend, scenario, intake) < 2
+    assert run_on(backend, scenario, intake) < 5
     assert doubt.maybe_delivered
 
 
