@@ -12,8 +12,7 @@ from trio.testing import MockClock
 
 from ddx_core.http.bounds import Bounds
 from ddx_core.http.connection import serve_stream
-from ddx_core.http.conversation import linger_s
-from ddx_core.http.wire import second_chance_s
+from ddx_core.http.wire import linger_s, second_chance_s
 from tests.support.cancel import cancel_at_every_step
 from tests.support.http_client import Client, Setting, Site, get, post, tight_limits
 from tests.support.streams import FaultyStream, break_, hang, memory_streams, read_all
@@ -61,6 +60,32 @@ async def test_a_drip_after_the_deadline_buys_one_second_chance_and_no_more(
         answered_at = trio.current_time()
         nursery.cancel_scope.cancel()
     assert tight_limits.body_s <= answered_at - began <= tight_limits.body_s + second_chance_s + 0.5
+
+
+async def test_who_is_refused_gets_the_answer_though_the_rest_takes_long(
+    setting: Setting, autojump_clock: MockClock
+) -> None:
+    client = setting.connect()
+    await client.send(get("/nowhere", "Content-Length: 100", method="POST"))
+    await trio.testing.wait_all_tasks_blocked()
+    await setting.activity.wait_idle()
+    for _ in range(9):
+        await client.send(b"x" * 10)
+        await trio.sleep(linger_s * 0.9)
+    assert (await client.answer())[0] == 404
+
+
+async def test_who_is_refused_and_sends_for_ever_is_cut_off_in_the_end(
+    setting: Setting, autojump_clock: MockClock
+) -> None:
+    client = setting.connect()
+    began = trio.current_time()
+    await client.send(get("/nowhere", "Content-Length: 100", method="POST"))
+    with suppress(trio.BrokenResourceError), trio.fail_after(1000):
+        while True:
+            await client.send(b"x")
+            await trio.sleep(linger_s * 0.9)
+    assert tight_limits.body_s <= trio.current_time() - began <= tight_limits.body_s + 2 * linger_s
 
 
 async def test_what_arrived_during_a_freeze_is_read_after_it(setting: Setting, autojump_clock: MockClock) -> None:

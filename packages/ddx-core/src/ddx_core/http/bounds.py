@@ -19,9 +19,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `header_bytes` bounds what is kept of a header that is not complete, `header_s` is from its first byte to its end. `body_s`
     is for a whole body, `answer_s` for a whole answer or for each chunk of a stream; between requests a connection may be idle
-    for `idle_s`. Of a body that is not taken `discard_bytes` are read away. `bodies_bytes` bounds the bodies of all requests
-    at hand together; past it clients are told to come back (429), one body alone always may. A server that is cancelled takes
-    no more requests; those whose body it has read get `grace_s` to be answered.
+    for `idle_s`. Of a body that is not taken `discard_bytes` are read away, for `body_s` at most. `bodies_bytes` bounds the
+    bodies of all requests at hand together; past it clients are told to come back (429), one body alone always may. A server
+    that is cancelled takes no more requests; those whose body it has read get `grace_s` to be answered.
     """
 
     max_connections: int = 256

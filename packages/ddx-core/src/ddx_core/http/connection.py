@@ -75,7 +75,7 @@ async def _any_request(talk: Conversation, routes: Routes) -> bool:
     try:
         event = await talk.next_event(Patience(talk.limits.header_s))
     except trio.TooSlowError:
-        await talk.refuse(text("The request header took too long\n", 408))
+        await talk.refuse_as_too_slow("header")
         return False
     if not isinstance(event, h11.Request):
         return False
@@ -93,7 +93,7 @@ async def _any_request(talk: Conversation, routes: Routes) -> bool:
         await talk.refuse(refusal.response, method)
         return False
     except trio.TooSlowError:
-        await talk.refuse(text("The request body took too long\n", 408), method)
+        await talk.refuse_as_too_slow("body", method)
         return False
     request = Request(
         method=method,
@@ -124,7 +124,7 @@ async def _plain_request(
             body = await talk.wire.receive_exactly(body, length, Patience(talk.limits.body_s))
         except trio.TooSlowError:
             talk.tell_h11_of_plain_request()
-            await talk.refuse(text("The request body took too long\n", 408), method)
+            await talk.refuse_as_too_slow("body", method)
             return False
         body_s = trio.current_time() - began
     request = Request(

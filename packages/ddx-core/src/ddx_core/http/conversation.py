@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final
+from typing import Any
 
 import h11
 import trio
 
 from .bounds import Bounds, Share
-from .message import Hangup, Response
+from .message import Hangup, Response, text
 from .plain import reason
-from .wire import Patience, Stream, Wire
-
-linger_s: Final = 1.0
+from .wire import Patience, Stream, Wire, linger_s
 
 
 class Conversation:
@@ -117,14 +115,20 @@ class Conversation:
             finally:
                 await _close(stream)
 
-    async def refuse(self, response: Response, method: str = "") -> None:
-        """Answer before the request was read to its end, then close so that the client can still read the answer."""
+    async def refuse(self, response: Response, method: str = "", *, rest_s: float | None = None) -> None:
+        """Answer before the request was read to its end, then close so that the client can still read the answer.
+
+        It has `rest_s` to send the rest of its request; None: as long as any request's body may take.
+        """
         self.share.let_go_of_body()
         response.close = True
         await self.answer(response, method)
+        self.share.end_request()
         # Closing with unread data makes the kernel send RST, which can destroy the answer on its way: read the rest first.
-        with trio.move_on_after(linger_s):
-            await self.wire.read_away(self.limits.discard_bytes)
+        await self.wire.read_away(self.limits.discard_bytes, within_s=self.limits.body_s if rest_s is None else rest_s)
+
+    async def refuse_as_too_slow(self, part: str, method: str = "") -> None:
+        await self.refuse(text(f"The request {part} took too long\n", 408), method, rest_s=linger_s)
 
     async def hang_up(self, hangup: Hangup) -> None:
         await self.wire.send(hangup.sent, within_s=self.limits.answer_s)

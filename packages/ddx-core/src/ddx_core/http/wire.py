@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from contextlib import suppress
 from typing import Any, Final
 
 import trio
@@ -17,6 +18,7 @@ receive_bytes: Final = 65536
 # A sender that is as fast as we are must not keep the others waiting.
 turn_bytes: Final = 1 << 20
 second_chance_s: Final = 1.0
+linger_s: Final = 1.0
 
 Stream = trio.SocketStream | trio.abc.HalfCloseableStream
 
@@ -130,12 +132,13 @@ class Wire:
             with trio.fail_after(within_s):
                 await self._stream.send_all(memoryview(data)[sent:])
 
-    async def read_away(self, most: int) -> None:
-        """Send nothing more, and take some `most` bytes that nobody wants."""
+    async def read_away(self, most: int, *, within_s: float) -> None:
+        """Send nothing more, and take some `most` bytes that nobody wants, until the client has paused for `linger_s`."""
         await self._stream.send_eof()
-        size = 0
-        while size < most and (data := await self._stream.receive_some(receive_bytes)):
-            size += len(data)
+        until = trio.current_time() + within_s
+        with suppress(trio.TooSlowError):
+            while most > 0 and trio.current_time() < until and (data := await self.receive(Patience(linger_s))):
+                most -= len(data)
 
     def reset_when_closed(self) -> None:
         """TCP: the client is to see RST instead of FIN."""
