@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import msgspec
 import trio
 
-from . import telemetry_events as events
-from .control import Fatal
+from .apis.control import Fatal
 from .function import Function
 from .invocation import Answer, Invocation, InvokeResult, Status
 from .invocation_log import InvocationLog
+from .telemetry import events
 
 
 class Course:

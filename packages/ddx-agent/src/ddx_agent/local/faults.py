@@ -6,8 +6,6 @@ from enum import Enum
 
 import msgspec
 
-from .telemetry_subscription import SCHEMAS
-
 
 class Target(Enum):
     """Which processes of an extension a signal goes to."""
@@ -35,8 +33,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
     telemetry_unsupported: bool = False
     """Subscribing answers 202 `Telemetry.NotSupported`, and no event is ever sent."""
-    telemetry_schemas: tuple[str, ...] = SCHEMAS
-    """Schema versions that subscribing accepts; others get a 400."""
+    telemetry_schemas: tuple[str, ...] | None = None
+    """Schema versions that subscribing accepts, in place of all there are; others get a 400."""
     telemetry_delay_ms: float = 0
     """Each batch is held this long, on top of the subscriber's own buffering."""
     hold_past_next_invoke: tuple[str, ...] = ()

@@ -7,10 +7,10 @@ from typing import Literal
 
 import trio
 
-from . import telemetry_events as events
-from .control import Fatal
-from .extension_table import Extension
+from .apis.control import Fatal
+from .apis.extension_table import Extension
 from .plan import LifePlan
+from .telemetry import events
 
 
 class InitCourse:

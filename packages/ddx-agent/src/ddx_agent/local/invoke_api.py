@@ -17,14 +17,11 @@ import trio
 from ddx_core.http import Oversize, Request, Response, Route
 
 from .invocation import Invocation
-from .runtime_session import max_payload
+from .quotas import max_async_payload_bytes, max_payload_bytes
 from .sandbox import SandboxBusy
 
 if TYPE_CHECKING:
     from .platform import Platform
-
-max_event_payload = 1024 * 1024
-"""An asynchronous event's limit (Lambda quotas: 1 MB)."""
 
 any_function = "function"
 """The name under which AWS's own emulator offers whatever function it runs."""
@@ -41,7 +38,7 @@ def invoke_routes(platform: Platform, nursery: trio.Nursery) -> Sequence[Route]:
             ("POST",),
             "/2015-03-31/functions/{name}/invocations",
             invoke,
-            max_body=max_payload,
+            max_body=max_payload_bytes,
             oversize=Oversize.DISCARD,
         ),
     )
@@ -122,7 +119,7 @@ def _bad_request(request: Request, kind: str) -> Response | None:
             f"Value '{kind}' at 'invocationType' failed to satisfy constraint: "
             "Member must satisfy enum value set: [Event, RequestResponse, DryRun]",
         )
-    limit = max_event_payload if kind == "Event" else max_payload
+    limit = max_async_payload_bytes if kind == "Event" else max_payload_bytes
     if request.truncated or len(request.body) > limit:
         size = len(request.body) or request.headers.get("content-length", "unknown")
         told = f"Request must be smaller than {limit} bytes for the InvokeFunction operation; its size is {size}"

@@ -17,13 +17,12 @@ from uuid import uuid4
 import msgspec
 import trio
 
-from . import telemetry_events as events
-from .answers import Refusal
-from .control import Control, ExtensionEvent, Fatal, registration_facts
+from .apis.control import Control, ExtensionEvent, Fatal, registration_facts
+from .apis.extension_table import Extension, ExtensionTable
+from .apis.states import ExtensionState, RuntimeState
 from .cpu_share import CpuShare, share_of
 from .environment import extension_environment, runtime_environment
 from .exits import Exits
-from .extension_table import Extension, ExtensionTable
 from .faults import AgentSignal, Target
 from .guard import Guard
 from .init_course import InitCourse, extension_line, extension_record
@@ -32,9 +31,10 @@ from .invocation_log import InvocationLog
 from .plan import LifePlan
 from .presence import with_presence
 from .process import Child, describe_exit
+from .refusal import Refusal
 from .sandbox_processes import SandboxProcesses
-from .states import ExtensionState, RuntimeState
-from .telemetry_hub import TelemetryHub
+from .telemetry import events
+from .telemetry.hub import TelemetryHub
 
 _telemetry_log_variable = "_LAMBDA_TELEMETRY_LOG_FD"
 _runtime_key = "runtime"

@@ -21,9 +21,11 @@ import trio
 from ddx_core.http import Limits as HttpLimits
 from ddx_core.http import Routes, open_tcp_listener, serve_http
 
+from .apis.extensions import extension_routes
+from .apis.runtime import runtime_routes
+from .apis.telemetry import telemetry_routes
 from .cpu_share import CpuShare, open_cpu_share, share_of
 from .environment import Credentials, HostFacts, SandboxFacts
-from .extensions_api import extension_routes
 from .faults import Faults
 from .function import Function
 from .groups import only
@@ -35,9 +37,7 @@ from .members import marker_of
 from .plan import ExtensionProgram, LifePlan, Limits
 from .port_holders import listen_error
 from .presence import Presence
-from .runtime_api import runtime_routes
 from .sandbox import LifeEnd, Sandbox
-from .telemetry_api import telemetry_routes
 
 our_extension = (sys.executable, "-m", "ddx_agent", "extension")
 our_extension_name = "datadog-agent"

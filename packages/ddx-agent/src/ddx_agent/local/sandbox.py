@@ -15,18 +15,18 @@ from uuid import uuid4
 import msgspec
 import trio
 
-from . import telemetry_events as events
-from .control import Control, Fatal, registration_facts
+from .apis.control import Control, Fatal, registration_facts
+from .apis.extension_table import ExtensionTable
 from .course import Course
 from .cpu_share import CpuShare
 from .exits import ProcessExit
-from .extension_table import ExtensionTable
 from .guard import Guard
 from .invocation import Invocation
 from .invocation_log import InvocationLog, OnLine
 from .life import Life, LifeFailed
 from .plan import LifePlan
-from .telemetry_hub import TelemetryHub
+from .telemetry import events
+from .telemetry.hub import TelemetryHub
 
 max_queued = 1000
 

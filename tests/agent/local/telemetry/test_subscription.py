@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_agent.local.answers import Refusal
-from ddx_agent.local.telemetry_subscription import Buffering, Destination, Subscription, parse_subscription
+from ddx_agent.local.refusal import Refusal
+from ddx_agent.local.telemetry.subscription import Buffering, Destination, Subscription, parse_subscription
 
 
 def body(**changes: Any) -> bytes:

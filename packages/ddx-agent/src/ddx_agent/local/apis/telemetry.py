@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from ddx_core.http import Request, Response, Route, json
 
-from .answers import Refusal, error_body, refuse
+from ..faults import Faults
+from ..refusal import Refusal
+from ..telemetry.subscription import SCHEMAS, parse_subscription
+from .answers import error_body, refuse
 from .control import CurrentControl
-from .faults import Faults
-from .telemetry_subscription import parse_subscription
 
 
 def telemetry_routes(current: CurrentControl, faults: Faults) -> Sequence[Route]:
@@ -20,7 +21,8 @@ def telemetry_routes(current: CurrentControl, faults: Faults) -> Sequence[Route]
             return refuse(extension)
         if faults.telemetry_unsupported:
             return _not_supported("Telemetry")
-        subscription = parse_subscription(request.body, schemas=faults.telemetry_schemas)
+        schemas = SCHEMAS if faults.telemetry_schemas is None else faults.telemetry_schemas
+        subscription = parse_subscription(request.body, schemas=schemas)
         if isinstance(subscription, Refusal):
             return refuse(subscription)
         refusal = control.telemetry.subscribe(extension.identifier, extension.name or "", subscription)

@@ -11,7 +11,7 @@ from collections import deque
 
 import msgspec
 
-from .telemetry_subscription import Buffering
+from .subscription import Buffering
 
 
 class Dropped(msgspec.Struct, frozen=True):

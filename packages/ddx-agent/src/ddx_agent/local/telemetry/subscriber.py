@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from . import telemetry_events as events
-from .faults import Faults
-from .telemetry_buffer import TelemetryBuffer
-from .telemetry_delivery import Gate, HttpPoster, NotDelivered, TcpWriter
-from .telemetry_events import Event
-from .telemetry_subscription import Subscription
+from ..faults import Faults
+from . import events
+from .buffer import TelemetryBuffer
+from .delivery import HttpPoster, NotDelivered, TcpWriter
+from .events import Event
+from .frozen_time import Gate
+from .subscription import Subscription
 
 slow_consumer = "Some logs were dropped because the downstream consumer is slower than the logs production rate"
 

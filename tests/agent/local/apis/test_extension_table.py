@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from ddx_agent.local.answers import Refusal
-from ddx_agent.local.extension_table import Extension, ExtensionTable, Kind
-from ddx_agent.local.states import ExtensionState
+from ddx_agent.local.apis.extension_table import Extension, ExtensionTable, Kind
+from ddx_agent.local.apis.states import ExtensionState
+from ddx_agent.local.refusal import Refusal
 
 wants_both = b'{"events":["INVOKE","SHUTDOWN"]}'
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ddx_agent.local.answers import Refusal
-from ddx_agent.local.runtime_session import RuntimeSession, error_type_of, response_mode
-from ddx_agent.local.states import RuntimeState
+from ddx_agent.local.apis.runtime_session import RuntimeSession, error_type_of, response_mode
+from ddx_agent.local.apis.states import RuntimeState
+from ddx_agent.local.refusal import Refusal
 
 
 def running(request_id: str = "r1") -> RuntimeSession:

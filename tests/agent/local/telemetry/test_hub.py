@@ -11,12 +11,12 @@ import pytest
 import trio
 import trio.testing
 
-from ddx_agent.local import telemetry_delivery
-from ddx_agent.local.answers import Refusal
 from ddx_agent.local.faults import Faults
-from ddx_agent.local.telemetry_events import log_event
-from ddx_agent.local.telemetry_hub import TelemetryHub
-from ddx_agent.local.telemetry_subscription import Buffering, Destination, Subscription
+from ddx_agent.local.refusal import Refusal
+from ddx_agent.local.telemetry import delivery
+from ddx_agent.local.telemetry.events import log_event
+from ddx_agent.local.telemetry.hub import TelemetryHub
+from ddx_agent.local.telemetry.subscription import Buffering, Destination, Subscription
 from ddx_core.http import Request, Response, Route, Routes, open_tcp_listener, serve_http
 
 
@@ -104,7 +104,7 @@ async def test_flush_sends_at_once_what_is_not_due_yet() -> None:
 
 
 async def test_refused_batch_is_sent_again_until_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry_delivery, "backoff_s", (0.0, 0.0))
+    monkeypatch.setattr(delivery, "backoff_s", (0.0, 0.0))
     listener = Listener(500, 503)
     async with delivering(listener) as hub:
         hub.subscribe("id", "ext", subscription(listener, "function"))
@@ -114,7 +114,7 @@ async def test_refused_batch_is_sent_again_until_it_is_taken(monkeypatch: pytest
 
 
 async def test_batch_that_nobody_takes_is_dropped_and_the_next_one_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry_delivery, "backoff_s", (0.0,))
+    monkeypatch.setattr(delivery, "backoff_s", (0.0,))
     listener = Listener(500, 500)
     async with delivering(listener) as hub:
         hub.subscribe("id", "ext", subscription(listener))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ddx_core.http import Hangup, Request, Response, Route, json
 
-from .answers import Refusal, accepted, refuse
+from ..refusal import Refusal
+from .answers import accepted, refuse
 from .control import Control, CurrentControl, Fatal
 from .extension_table import Extension, feature_account_id
 from .states import ExtensionState

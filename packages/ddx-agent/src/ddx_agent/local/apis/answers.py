@@ -1,4 +1,4 @@
-"""Answers of the Lambda APIs in the shape AWS's own code gives them: error bodies, `{"status":"OK"}`, refusals."""
+"""Answers of the Lambda APIs in the shape AWS's own code gives them: `{"status":"OK"}`, error bodies, refusals."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import msgspec
 
 from ddx_core.http import Response
 
+from ..refusal import Refusal
+
 type_json = "application/json"
 
 _html_sensitive = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why a call is refused. A refused call has changed no state."""
-
-    status: int
-    error_type: str
-    message: str
 
 
 def error_body(error_type: str, message: str, stack_trace: list[str] | None = None) -> bytes:

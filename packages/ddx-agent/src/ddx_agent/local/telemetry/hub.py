@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import trio
 
-from . import telemetry_events as events
-from .answers import Refusal
-from .extension_table import max_extensions
-from .faults import Faults
-from .telemetry_delivery import Gate
-from .telemetry_events import Event
-from .telemetry_subscriber import Subscriber
-from .telemetry_subscription import Subscription
+from ..faults import Faults
+from ..quotas import max_extensions
+from ..refusal import Refusal
+from . import events
+from .events import Event
+from .frozen_time import Gate
+from .subscriber import Subscriber
+from .subscription import Subscription
 
 max_replayed = 10_000
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ddx_agent.local import telemetry_events as events
+from ddx_agent.local.telemetry import events
 
 
 def decoded(event: events.Event, *, objects: bool = True) -> dict[str, Any]:

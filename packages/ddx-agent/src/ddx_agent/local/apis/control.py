@@ -11,13 +11,13 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from .answers import Refusal
+from ..function import Function
+from ..invocation import Invocation
+from ..refusal import Refusal
+from ..telemetry.hub import TelemetryHub
 from .extension_table import Extension, ExtensionTable
-from .function import Function
-from .invocation import Invocation
 from .runtime_session import RuntimeSession
 from .states import ExtensionState, RuntimeState
-from .telemetry_hub import TelemetryHub
 
 
 class Fatal(msgspec.Struct, frozen=True):

@@ -9,16 +9,15 @@ import trio
 
 from ddx_core.http import Hangup, Oversize, Request, Response, Route, text
 
-from .answers import Refusal, accepted, error_body, refuse
+from ..invocation import Answer, Invocation
+from ..quotas import max_payload_bytes, max_streamed_bytes
+from ..refusal import Refusal
+from .answers import accepted, error_body, refuse
 from .control import Control, CurrentControl, Fatal
-from .invocation import Answer, Invocation
-from .runtime_session import ResponseMode, error_type_of, max_payload, response_mode, too_large
+from .runtime_session import ResponseMode, error_type_of, response_mode, too_large
 
 _base = "/2018-06-01"
 _error_type_header = "lambda-runtime-function-error-type"
-
-max_streamed = 20 * 1024 * 1024
-"""What a streamed response may hold: AWS's first published limit for response streaming."""
 
 _cause_type = "application/vnd.aws.lambda.error.cause+json"
 
@@ -59,10 +58,18 @@ def runtime_routes(current: CurrentControl) -> Sequence[Route]:
         Route(("GET",), f"{_base}/ping", ping),
         Route(("GET",), f"{invocation_path}/next", next_invocation),
         Route(
-            ("POST",), f"{invocation_path}/{{id}}/response", response, max_body=max_streamed, oversize=Oversize.DISCARD
+            ("POST",),
+            f"{invocation_path}/{{id}}/response",
+            response,
+            max_body=max_streamed_bytes,
+            oversize=Oversize.DISCARD,
         ),
-        Route(("POST",), f"{invocation_path}/{{id}}/error", error, max_body=max_payload, oversize=Oversize.DISCARD),
-        Route(("POST",), f"{_base}/runtime/init/error", init_error, max_body=max_payload, oversize=Oversize.DISCARD),
+        Route(
+            ("POST",), f"{invocation_path}/{{id}}/error", error, max_body=max_payload_bytes, oversize=Oversize.DISCARD
+        ),
+        Route(
+            ("POST",), f"{_base}/runtime/init/error", init_error, max_body=max_payload_bytes, oversize=Oversize.DISCARD
+        ),
     )
 
 
@@ -89,9 +96,11 @@ def _take_response(control: Control, request: Request) -> Response:
     if isinstance(mode, Refusal):
         _answer(control, invocation, _failed("Runtime.InvalidResponseModeHeader", mode.message))
         return refuse(mode)
-    if request.truncated or (mode == ResponseMode.BUFFERED and len(request.body) > max_payload):
+    if request.truncated or (mode == ResponseMode.BUFFERED and len(request.body) > max_payload_bytes):
         size = len(request.body) or int(request.headers.get("content-length", "0"))
-        told = f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({max_payload} bytes)."
+        told = (
+            f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({max_payload_bytes} bytes)."
+        )
         _answer(control, invocation, _failed("Function.ResponseSizeTooLarge", told))
         return refuse(too_large())
     late_error = request.trailers.get(_error_type_header) if mode == ResponseMode.STREAMING else None

@@ -7,8 +7,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_agent.local.telemetry_buffer import Dropped, TelemetryBuffer
-from ddx_agent.local.telemetry_subscription import Buffering
+from ddx_agent.local.telemetry.buffer import Dropped, TelemetryBuffer
+from ddx_agent.local.telemetry.subscription import Buffering
 
 
 def test_nothing_is_never_due() -> None:

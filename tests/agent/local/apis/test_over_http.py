@@ -11,14 +11,14 @@ import httpx
 import pytest
 import trio
 
-from ddx_agent.local.control import Control, ExtensionEvent, RegistrationFacts
-from ddx_agent.local.extension_table import ExtensionTable
-from ddx_agent.local.extensions_api import extension_routes
+from ddx_agent.local.apis.control import Control, ExtensionEvent, RegistrationFacts
+from ddx_agent.local.apis.extension_table import ExtensionTable
+from ddx_agent.local.apis.extensions import extension_routes
+from ddx_agent.local.apis.runtime import runtime_routes
+from ddx_agent.local.apis.telemetry import telemetry_routes
 from ddx_agent.local.faults import Faults
 from ddx_agent.local.invocation import Invocation, InvokeRequest
-from ddx_agent.local.runtime_api import runtime_routes
-from ddx_agent.local.telemetry_api import telemetry_routes
-from ddx_agent.local.telemetry_hub import TelemetryHub
+from ddx_agent.local.telemetry.hub import TelemetryHub
 from ddx_core.http import Routes, open_tcp_listener, serve_http
 
 extensions = "/2020-01-01/extension"

@@ -1,18 +1,18 @@
 """Sends batches of events to a subscriber's listener, over HTTP (one kept connection) or TCP.
 
-A listener may be slow, dead, or frozen together with its sandbox. An attempt's time limit runs only while the sandbox
-does; a failed batch is tried again with back-off, and is then the caller's to count as dropped.
+A listener may be slow, dead, or frozen together with its sandbox: an attempt's time limit runs only while that does. Over
+HTTP a failed batch is tried again with back-off. What is not delivered is the caller's to count as dropped.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import h11
 import trio
 
-from .telemetry_subscription import Destination
+from .frozen_time import FreezableLimit, Gate
+from .subscription import Destination
 
 host = "127.0.0.1"
 """What `sandbox.localdomain` and `sandbox` stand for."""
@@ -21,44 +21,8 @@ attempt_s = 5.0
 backoff_s: Sequence[float] = (0.1, 0.2, 0.4, 0.8)
 
 
-class Gate:
-    """Open while the sandbox runs, shut while it is frozen."""
-
-    def __init__(self) -> None:
-        self._open = trio.Event()
-        self._open.set()
-
-    def shut(self) -> None:
-        if self._open.is_set():
-            self._open = trio.Event()
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def wait_open(self) -> None:
-        await self._open.wait()
-
-
 class NotDelivered(Exception):
     """All attempts failed; the text says how the last one did."""
-
-
-class FreezableLimit:
-    """A time limit that stands still while the sandbox is frozen."""
-
-    def __init__(self, seconds: float) -> None:
-        self.scope = trio.CancelScope(deadline=trio.current_time() + seconds)
-        self._left: float | None = None
-
-    def freeze(self) -> None:
-        if self._left is None:
-            self._left = max(0.0, self.scope.deadline - trio.current_time())
-            self.scope.deadline = math.inf
-
-    def thaw(self) -> None:
-        if self._left is not None:
-            self.scope.deadline = trio.current_time() + self._left
-            self._left = None
 
 
 class HttpPoster:

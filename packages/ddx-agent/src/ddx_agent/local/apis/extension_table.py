@@ -12,10 +12,10 @@ from uuid import UUID
 
 import msgspec
 
-from .answers import Refusal
+from ..quotas import max_extensions
+from ..refusal import Refusal
 from .states import EXTENSION_MOVES, ExtensionState
 
-max_extensions = 10
 feature_account_id = "accountId"
 
 _error_type_form = re.compile(r"Extension\.[A-Z][a-zA-Z]+")

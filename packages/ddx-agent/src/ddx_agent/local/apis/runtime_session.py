@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-from .answers import Refusal
+from ..quotas import max_payload_bytes
+from ..refusal import Refusal
 from .states import RUNTIME_MOVES, RuntimeState
-
-max_payload = 6 * 1024 * 1024 + 100
-"""6291556 bytes: the limit of an event and of a buffered response."""
 
 _error_type_form = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
@@ -87,4 +85,4 @@ def response_mode(header: str | None) -> str | Refusal:
 
 
 def too_large() -> Refusal:
-    return Refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({max_payload} bytes).")
+    return Refusal(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({max_payload_bytes} bytes).")
