@@ -13,7 +13,7 @@ import trio.testing
 from ddx_agent.local.faults import AgentSignal, Faults
 from ddx_agent.local.plan import Limits
 from ddx_agent.local.platform import open_platform
-from ddx_agent.local.presence import Presence
+from ddx_agent.local.processes.presence import Presence
 from tests.support.local_platform import Recording, answer, extension_command, make_function, process_state
 
 pytestmark = pytest.mark.system

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import trio
 
-from .process import describe_exit
+from .processes.child import describe_exit
 from .telemetry import events
 
 

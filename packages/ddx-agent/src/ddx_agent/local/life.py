@@ -20,19 +20,19 @@ import trio
 from .apis.control import Control, ExtensionEvent, Fatal, registration_facts
 from .apis.extension_table import Extension, ExtensionTable
 from .apis.states import ExtensionState, RuntimeState
-from .cpu_share import CpuShare, share_of
-from .environment import extension_environment, runtime_environment
 from .exits import Exits
 from .faults import AgentSignal, Target
-from .guard import Guard
 from .init_course import InitCourse, extension_line, extension_record
 from .invocation import Invocation
 from .invocation_log import InvocationLog
 from .plan import LifePlan
-from .presence import with_presence
-from .process import Child, describe_exit
+from .processes.child import Child, describe_exit
+from .processes.cpu_share import CpuShare, share_of
+from .processes.environment import extension_environment, runtime_environment
+from .processes.guard import Guard
+from .processes.presence import with_presence
+from .processes.supervisor import Supervisor
 from .refusal import Refusal
-from .sandbox_processes import SandboxProcesses
 from .telemetry import events
 from .telemetry.hub import TelemetryHub
 
@@ -59,7 +59,7 @@ class Life:
         self.telemetry = TelemetryHub(plan.faults, wall=time.time)
         function = plan.function
         self.control = Control(registration_facts(function), ExtensionTable(lambda: str(uuid4())), self.telemetry)
-        self.processes = SandboxProcesses(
+        self.processes = Supervisor(
             runtime_api=plan.facts.runtime_api,
             cpu=cpu,
             memory_limit=function.memory_mb << 20,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from .environment import SandboxFacts
 from .faults import Faults
 from .function import Function
-from .presence import Presence
+from .processes.environment import SandboxFacts
+from .processes.presence import Presence
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

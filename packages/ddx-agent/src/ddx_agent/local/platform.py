@@ -24,19 +24,19 @@ from ddx_core.http import Routes, open_tcp_listener, serve_http
 from .apis.extensions import extension_routes
 from .apis.runtime import runtime_routes
 from .apis.telemetry import telemetry_routes
-from .cpu_share import CpuShare, open_cpu_share, share_of
-from .environment import Credentials, HostFacts, SandboxFacts
 from .faults import Faults
 from .function import Function
 from .groups import only
-from .guard import Guard
 from .invocation import Invocation, InvokeRequest, InvokeResult
 from .invocation_log import OnLine
 from .invoke_api import invoke_routes
-from .members import marker_of
 from .plan import ExtensionProgram, LifePlan, Limits
 from .port_holders import listen_error
-from .presence import Presence
+from .processes.cpu_share import CpuShare, open_cpu_share, share_of
+from .processes.environment import Credentials, HostFacts, SandboxFacts
+from .processes.guard import Guard
+from .processes.members import marker_of
+from .processes.presence import Presence
 from .sandbox import LifeEnd, Sandbox
 
 our_extension = (sys.executable, "-m", "ddx_agent", "extension")

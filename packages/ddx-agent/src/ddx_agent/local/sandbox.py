@@ -18,13 +18,13 @@ import trio
 from .apis.control import Control, Fatal, registration_facts
 from .apis.extension_table import ExtensionTable
 from .course import Course
-from .cpu_share import CpuShare
 from .exits import ProcessExit
-from .guard import Guard
 from .invocation import Invocation
 from .invocation_log import InvocationLog, OnLine
 from .life import Life, LifeFailed
 from .plan import LifePlan
+from .processes.cpu_share import CpuShare
+from .processes.guard import Guard
 from .telemetry import events
 from .telemetry.hub import TelemetryHub
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ddx_agent.local import presence
-from ddx_agent.local.presence import Presence, with_presence
+from ddx_agent.local.processes import presence
+from ddx_agent.local.processes.presence import Presence, with_presence
 
 launcher = Path(presence.__file__).with_name("launcher.py")
 shown = "/opt/extensions/ddx-test-extension"

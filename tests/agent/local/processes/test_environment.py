@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddx_agent.local.environment import (
+from ddx_agent.local.processes.environment import (
     Credentials,
     HostFacts,
     SandboxFacts,

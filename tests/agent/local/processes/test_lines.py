@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddx_agent.local.lines import FrameSplitter, LineSplitter
+from ddx_agent.local.processes.lines import FrameSplitter, LineSplitter
 
 
 def frame(message: bytes, kind: bytes = b"\xa5\x5a\x00\x03") -> bytes:

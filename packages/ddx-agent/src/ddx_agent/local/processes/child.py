@@ -17,7 +17,7 @@ import trio
 
 from .lines import FrameSplitter, LineSplitter
 
-OnLine = Callable[[str], None]
+OnOutputLine = Callable[[str], None]
 
 _read_size = 65536
 # After a process has ended its pipes may be held open by others; what is already in them is read at once.
@@ -33,7 +33,7 @@ class _Splitter(Protocol):
 class _Output:
     """The reading end of one pipe."""
 
-    def __init__(self, descriptor: int, splitter: _Splitter, on_line: OnLine) -> None:
+    def __init__(self, descriptor: int, splitter: _Splitter, on_line: OnOutputLine) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor: int | None = descriptor
         self._splitter = splitter
@@ -118,7 +118,7 @@ async def start_child(
     environment: Mapping[str, str],
     *,
     cwd: str,
-    on_line: OnLine,
+    on_line: OnOutputLine,
     log_frames: str | None = None,
 ) -> Child:
     """Start a program; raises OSError when that cannot be done.

@@ -1,14 +1,10 @@
-"""Which processes belong to a sandbox and what memory they hold, read from /proc (and by `ps` where there is none).
-
-A process belongs to it when its session was started by the sandbox, when its parent belongs to it, or when its
-environment names the sandbox's own Runtime API address: so also a daemon that left its session and its parent.
-"""
+"""Processes, their parents and their memory, read from /proc (and by `ps` where there is none)."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -83,41 +79,6 @@ def all_processes() -> list[Process]:
         return parse_ps(subprocess.run(ps, capture_output=True, text=True, check=False).stdout)  # noqa: S603
     found = (read_process(int(name)) for name in os.listdir(_proc) if name.isdigit())
     return [process for process in found if process is not None]
-
-
-def members(
-    sessions: Collection[int], marker: bytes, *, own_pid: int, strangers: set[tuple[int, int]]
-) -> list[Process]:
-    """All living processes of the sandbox whose first processes lead `sessions`.
-
-    `strangers` remembers, from call to call, who was found not to belong: an environment is read once per process.
-    """
-    processes = [process for process in all_processes() if not process.is_gone and process.pid != own_pid]
-    inside = {process.pid for process in processes if process.session in sessions or process.pid in sessions}
-    seen: set[tuple[int, int]] = set()
-    for process in processes:
-        name = (process.pid, process.started)
-        if process.pid in inside:
-            continue
-        if name not in strangers and _has_marker(process.pid, marker):
-            inside.add(process.pid)
-        else:
-            seen.add(name)
-    strangers.clear()
-    strangers |= seen
-    while True:
-        more = {process.pid for process in processes if process.parent in inside} - inside
-        if not more:
-            return [process for process in processes if process.pid in inside]
-        inside |= more
-
-
-def _has_marker(pid: int, marker: bytes) -> bool:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return marker in file.read(1 << 20).split(b"\0")
-    except OSError:
-        return False
 
 
 def descendants(root: int, processes: Iterable[Process]) -> list[int]:

@@ -151,7 +151,8 @@ def _write(path: str, text: str) -> None:
 
 def interpose(names: list[str], environment: MutableMapping[str, str]) -> None:
     """Prepare what Python and Node.js read at their start; other runtimes see no extension then."""
-    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "interpose")
+    local = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    here = os.path.join(local, "interpose")
     environment["DDX_PRESENT_FILES"] = ":".join(os.path.join(OPT, "extensions", name) for name in names)
     python = os.path.join(here, "python")
     known = environment.get("PYTHONPATH")

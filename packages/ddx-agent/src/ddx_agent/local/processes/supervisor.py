@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import trio
 
 from . import procfs
+from .child import Child, OnOutputLine, start_child
 from .cpu_share import CpuShare
 from .guard import Guard
 from .members import Members
-from .process import Child, OnLine, start_child
 
 max_tasks = 64
 # A scan of /proc costs some milliseconds; between scans only the members that are known are looked at.
@@ -18,7 +18,7 @@ _samples_per_scan = 10
 _reap_s = 2.0
 
 
-class SandboxProcesses:
+class Supervisor:
     def __init__(
         self,
         *,
@@ -65,7 +65,7 @@ class SandboxProcesses:
         environment: Mapping[str, str],
         *,
         cwd: str,
-        on_line: OnLine,
+        on_line: OnOutputLine,
         on_exit: Callable[[int], None],
         log_frames: str | None = None,
     ) -> Child:
