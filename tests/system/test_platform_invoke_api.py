@@ -17,7 +17,8 @@ import trio
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from ddx_agent.local.platform import Platform, open_platform
+from ddx_agent.local.platform.opening import open_platform
+from ddx_agent.local.platform.platform import Platform
 from tests.support.local_platform import Recording, extension_command, make_function
 
 pytestmark = pytest.mark.system

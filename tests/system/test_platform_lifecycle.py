@@ -11,9 +11,9 @@ import trio
 import trio.testing
 
 from ddx_agent.local.faults import AgentSignal, Faults
-from ddx_agent.local.plan import Limits
-from ddx_agent.local.platform import open_platform
+from ddx_agent.local.platform.opening import open_platform
 from ddx_agent.local.processes.presence import Presence
+from ddx_agent.local.sandbox.plan import Limits
 from tests.support.local_platform import Recording, answer, extension_command, make_function, process_state
 
 pytestmark = pytest.mark.system

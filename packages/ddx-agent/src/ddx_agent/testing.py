@@ -33,7 +33,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ddx_agent.local.accounts import Accounts, SignalAccount
-from ddx_agent.local.exits import ProcessExit
 from ddx_agent.local.faults import AgentSignal, Faults, Target
 from ddx_agent.local.function import Function, Sample, load_function
 from ddx_agent.local.intake import (
@@ -64,10 +63,12 @@ from ddx_agent.local.intake import (
     truncated,
 )
 from ddx_agent.local.invocation import Invocation, InvokeResult
-from ddx_agent.local.plan import ExtensionProgram, Limits
-from ddx_agent.local.platform import Platform, open_platform
-from ddx_agent.local.ports import Ports, PortsTaken
-from ddx_agent.local.sandbox import LifeEnd
+from ddx_agent.local.platform.opening import open_platform
+from ddx_agent.local.platform.platform import Platform
+from ddx_agent.local.ports.extension import Ports, PortsTaken
+from ddx_agent.local.sandbox.exits import ProcessExit
+from ddx_agent.local.sandbox.plan import ExtensionProgram, Limits
+from ddx_agent.local.sandbox.sandbox import LifeEnd
 from ddx_agent.local.wiring import Local, open_local
 
 __all__ = [

@@ -81,7 +81,7 @@ def _look_at(port: Port, environ: Mapping[str, str]) -> PortState:
 
 def _holder(number: int, *, is_datagram: bool) -> str:
     try:
-        from ddx_agent.local.port_holders import holder_of
+        from ddx_agent.local.ports.holders import holder_of
     except ImportError:
         # The Lambda layer leaves the local platform out.
         return "another process"

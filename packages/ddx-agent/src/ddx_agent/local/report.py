@@ -15,7 +15,7 @@ from .accounts import Accounts
 from .function import Function, Outcome, Sample
 from .intake import Log, Metric, Span, StatsGroup, Store, Totals
 from .invocation import InvokeResult
-from .sandbox import LifeEnd
+from .sandbox.sandbox import LifeEnd
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,8 +25,8 @@ from ddx_core.errors import ConfigError
 from . import report_text
 from .arguments import at_least_one, milliseconds, port_number
 from .function import Function, Sample, load_function
-from .platform import our_extension, our_extension_name
-from .ports import PortsTaken, effective_ports
+from .platform.opening import our_extension, our_extension_name
+from .ports.extension import PortsTaken, effective_ports
 from .report import Played, Report, make_report, played
 from .wiring import Local, open_local
 

@@ -21,10 +21,11 @@ from .faults import Faults
 from .function import Function, load_function
 from .intake import Intake, Script, ScriptLike, open_intake
 from .invocation import InvokeResult
-from .invocation_log import OnLine
-from .plan import Limits
-from .platform import Platform, open_platform, our_extension, our_extension_name
-from .ports import Ports, check_ports, effective_ports
+from .platform.opening import open_platform, our_extension, our_extension_name
+from .platform.platform import Platform
+from .ports.extension import Ports, check_ports, effective_ports
+from .sandbox.invocation_log import OnLine
+from .sandbox.plan import Limits
 
 # Datadog's keys have 32 hexadecimal digits; the intake takes any.
 local_api_key = "0" * 32

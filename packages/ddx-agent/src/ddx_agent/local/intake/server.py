@@ -31,7 +31,7 @@ from ddx_core.http import (
 )
 
 from ..groups import only
-from ..port_holders import listen_error
+from ..ports.holders import listen_error
 from .endpoints import Endpoint, anything_else, endpoints
 from .items import ReceivedRequest
 from .query import control_routes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import trio
 
-from .processes.child import describe_exit
-from .telemetry import events
+from ..processes.child import describe_exit
+from ..telemetry import events
 
 
 class ProcessExit(msgspec.Struct, frozen=True, kw_only=True):

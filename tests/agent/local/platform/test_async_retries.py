@@ -8,8 +8,8 @@ import httpx
 import pytest
 import trio
 
-from ddx_agent.local.plan import Limits
-from ddx_agent.local.platform import open_platform
+from ddx_agent.local.platform.opening import open_platform
+from ddx_agent.local.sandbox.plan import Limits
 from tests.support.local_platform import make_function
 
 pytestmark = pytest.mark.system

@@ -15,7 +15,7 @@ import msgspec
 from ddx_agent.bootstrap import port_number, ports
 from ddx_core.errors import DdxError
 
-from .port_holders import held_port
+from .holders import held_port
 
 # Below those that kernels hand out by themselves: no connection that somebody makes meanwhile can take one.
 _lowest, _highest = 10_000, 32_000

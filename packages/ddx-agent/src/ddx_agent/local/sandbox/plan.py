@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from .faults import Faults
-from .function import Function
-from .processes.environment import SandboxFacts
-from .processes.presence import Presence
+from ..faults import Faults
+from ..function import Function
+from ..processes.environment import SandboxFacts
+from ..processes.presence import Presence
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,18 +15,18 @@ from uuid import uuid4
 import msgspec
 import trio
 
-from .apis.control import Control, Fatal, registration_facts
-from .apis.extension_table import ExtensionTable
-from .course import Course
+from ..apis.control import Control, Fatal, registration_facts
+from ..apis.extension_table import ExtensionTable
+from ..invocation import Invocation
+from ..processes.cpu_share import CpuShare
+from ..processes.guard import Guard
+from ..telemetry import events
+from ..telemetry.hub import TelemetryHub
 from .exits import ProcessExit
-from .invocation import Invocation
+from .invocation_course import InvocationCourse
 from .invocation_log import InvocationLog, OnLine
 from .life import Life, LifeFailed
 from .plan import LifePlan
-from .processes.cpu_share import CpuShare
-from .processes.guard import Guard
-from .telemetry import events
-from .telemetry.hub import TelemetryHub
 
 max_queued = 1000
 
@@ -171,7 +171,7 @@ class Sandbox:
         self._count += 1
         await self._init_ahead(nursery)
         self._next_phase = "invoke"
-        course = Course(invocation, self._plan.function, self._init_s)
+        course = InvocationCourse(invocation, self._plan.function, self._init_s)
         self._init_s = None
         failed: Fatal | None = None
         with trio.move_on_after(self._plan.function.timeout_s) as limit:
@@ -194,7 +194,7 @@ class Sandbox:
         )
         self._finish(course)
 
-    async def _run_course(self, course: Course, nursery: trio.Nursery) -> None:
+    async def _run_course(self, course: InvocationCourse, nursery: trio.Nursery) -> None:
         life = self._life
         if life is None:
             life = await self._start_life(nursery, "invoke")
@@ -202,7 +202,7 @@ class Sandbox:
         if life.control.fatal is not None:
             raise LifeFailed(life.control.fatal)
         course.begin_run()
-        self._tell_log("platform.start", course.start_record(), course.start_line())
+        self._tell_log("start", course.start_record(), course.start_line())
         life.telemetry.emit_platform("start", course.start_record())
         await life.hand_over(course.invocation, self._count)
         await life.wait_answer(course.invocation)
@@ -212,7 +212,7 @@ class Sandbox:
         self._report(course, life)
         self._finish(course)
 
-    def _give_up(self, course: Course, failed: Fatal | None) -> None:
+    def _give_up(self, course: InvocationCourse, failed: Fatal | None) -> None:
         """The invocation timed out (`failed` is None) or its life broke: tell the caller and the subscribers."""
         life = self._life
         assert life is not None
@@ -227,26 +227,23 @@ class Sandbox:
             life.telemetry.emit_platform("runtimeDone", course.runtime_done_record())
         course.all_done(trio.current_time())
 
-    def _report(self, course: Course, life: Life) -> None:
+    def _report(self, course: InvocationCourse, life: Life) -> None:
         life.processes.measure()
         course.max_memory_mb = min(
             self._plan.function.memory_mb, max(1, math.ceil(life.processes.peak_bytes / (1 << 20)))
         )
         life.telemetry.emit_platform("report", course.report_record())
-        if self._plan.facts.json_logs:
-            self._tell_log("platform.report", course.report_record(), "")
-        else:
-            self._log.add("platform", f"END RequestId: {course.request_id}")
-            self._log.add("platform", course.report_line())
+        self._tell_log("report", course.report_record(), f"END RequestId: {course.request_id}", course.report_line())
 
-    def _tell_log(self, name: str, record: events.Record, line: str) -> None:
-        """The platform's own line in the function's log stream, in the function's log format."""
+    def _tell_log(self, name: str, record: events.Record, *lines: str) -> None:
+        """The platform's own lines in the function's log stream; the event in their place when its log format is JSON."""
         if self._plan.facts.json_logs:
-            event = events.platform_event(time.time(), name.removeprefix("platform."), record)
-            line = event.encode(objects=True).decode()
-        self._log.add("platform", line)
+            event = events.platform_event(time.time(), name, record)
+            lines = (event.encode(objects=True).decode(),)
+        for line in lines:
+            self._log.add("platform", line)
 
-    def _finish(self, course: Course) -> None:
+    def _finish(self, course: InvocationCourse) -> None:
         course.invocation.finish(course.result(self._log))
 
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from ddx_agent.local.ports import Ports, PortsTaken, check_ports, effective_ports
+from ddx_agent.local.ports.extension import Ports, PortsTaken, check_ports, effective_ports
 
 any_free = {"lifecycle": 0, "dogstatsd": 0, "traces": 0, "telemetry": 0}
 

@@ -11,7 +11,7 @@ import sys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddx_agent.local.port_holders import SocketRow, holder_of, listen_error, parse_table
+from ddx_agent.local.ports.holders import SocketRow, holder_of, listen_error, parse_table
 
 heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 

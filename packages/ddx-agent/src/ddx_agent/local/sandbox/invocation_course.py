@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import msgspec
 import trio
 
-from .apis.control import Fatal
-from .function import Function
-from .invocation import Answer, Invocation, InvokeResult, Status
+from ..apis.control import Fatal
+from ..function import Function
+from ..invocation import Answer, Invocation, InvokeResult, Status
+from ..telemetry import events
 from .invocation_log import InvocationLog
-from .telemetry import events
 
 
-class Course:
+class InvocationCourse:
     """The times and facts of one invocation, and the records and results made of them."""
 
     def __init__(self, invocation: Invocation, function: Function, init_s: float | None) -> None:

@@ -17,24 +17,24 @@ from uuid import uuid4
 import msgspec
 import trio
 
-from .apis.control import Control, ExtensionEvent, Fatal, registration_facts
-from .apis.extension_table import Extension, ExtensionTable
-from .apis.states import ExtensionState, RuntimeState
+from ..apis.control import Control, ExtensionEvent, Fatal, registration_facts
+from ..apis.extension_table import Extension, ExtensionTable
+from ..apis.states import ExtensionState, RuntimeState
+from ..faults import AgentSignal, Target
+from ..invocation import Invocation
+from ..processes.child import Child, describe_exit
+from ..processes.cpu_share import CpuShare, share_of
+from ..processes.environment import extension_environment, runtime_environment
+from ..processes.guard import Guard
+from ..processes.presence import with_presence
+from ..processes.supervisor import Supervisor
+from ..refusal import Refusal
+from ..telemetry import events
+from ..telemetry.hub import TelemetryHub
 from .exits import Exits
-from .faults import AgentSignal, Target
 from .init_course import InitCourse, extension_line, extension_record
-from .invocation import Invocation
 from .invocation_log import InvocationLog
 from .plan import LifePlan
-from .processes.child import Child, describe_exit
-from .processes.cpu_share import CpuShare, share_of
-from .processes.environment import extension_environment, runtime_environment
-from .processes.guard import Guard
-from .processes.presence import with_presence
-from .processes.supervisor import Supervisor
-from .refusal import Refusal
-from .telemetry import events
-from .telemetry.hub import TelemetryHub
 
 _telemetry_log_variable = "_LAMBDA_TELEMETRY_LOG_FD"
 _runtime_key = "runtime"

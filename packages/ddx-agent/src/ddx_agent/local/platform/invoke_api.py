@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -16,12 +16,10 @@ import trio
 
 from ddx_core.http import Oversize, Request, Response, Route
 
-from .invocation import Invocation
-from .quotas import max_async_payload_bytes, max_payload_bytes
-from .sandbox import SandboxBusy
-
-if TYPE_CHECKING:
-    from .platform import Platform
+from ..invocation import Invocation
+from ..quotas import max_async_payload_bytes, max_payload_bytes
+from ..sandbox.sandbox import SandboxBusy
+from .platform import Platform
 
 any_function = "function"
 """The name under which AWS's own emulator offers whatever function it runs."""

@@ -7,10 +7,10 @@ from typing import Literal
 
 import trio
 
-from .apis.control import Fatal
-from .apis.extension_table import Extension
+from ..apis.control import Fatal
+from ..apis.extension_table import Extension
+from ..telemetry import events
 from .plan import LifePlan
-from .telemetry import events
 
 
 class InitCourse:
