@@ -14,8 +14,8 @@ from ddx_agent.commands import run_command
 def test_command_that_is_not_installed_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ddx_agent.local.run", None)
-    monkeypatch.delattr("ddx_agent.local.run", raising=False)
+    monkeypatch.setitem(sys.modules, "ddx_agent.local.command.run", None)
+    monkeypatch.delattr("ddx_agent.local.command.run", raising=False)
     assert run_command(arguments) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"ddx {arguments[0]}: the local Lambda and intake are not installed (")

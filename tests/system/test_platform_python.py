@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddx_agent.local.function import load_function
+from ddx_agent.local.function_folder import load_function
 from ddx_agent.local.platform.opening import open_platform
 from ddx_agent.local.processes.presence import Presence
 from tests.support.local_platform import Recording, answer, extension_command

@@ -34,12 +34,14 @@ def run_command(arguments: Sequence[str]) -> int:
     run_by_name: dict[str, AsyncCommand] = {}
     missing = ""
     try:
-        from ddx_agent.local import intake_command, run
+        from ddx_agent.local.command import intake as intake_command
+        from ddx_agent.local.command import options as local_options
+        from ddx_agent.local.command import run
     except ImportError as error:
         # The Lambda layer leaves the local platform out.
         missing = str(error)
     else:
-        run.add_arguments(local)
+        local_options.add_arguments(local)
         intake_command.add_arguments(intake)
         run_by_name = {"local": run.run_local, "intake": intake_command.run_intake}
     # A command that is missing knows no options: that it is missing comes before what they are.

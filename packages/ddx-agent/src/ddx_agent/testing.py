@@ -32,9 +32,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from ddx_agent.local.accounts import Accounts, SignalAccount
 from ddx_agent.local.faults import AgentSignal, Faults, Target
-from ddx_agent.local.function import Function, Sample, load_function
+from ddx_agent.local.function import Function, Sample
+from ddx_agent.local.function_folder import load_function
 from ddx_agent.local.intake import (
     Answer,
     Intake,
@@ -66,6 +66,7 @@ from ddx_agent.local.invocation import Invocation, InvokeResult
 from ddx_agent.local.platform.opening import open_platform
 from ddx_agent.local.platform.platform import Platform
 from ddx_agent.local.ports.extension import Ports, PortsTaken
+from ddx_agent.local.report.accounts import Accounts, SignalAccount
 from ddx_agent.local.sandbox.exits import ProcessExit
 from ddx_agent.local.sandbox.plan import ExtensionProgram, Limits
 from ddx_agent.local.sandbox.sandbox import LifeEnd

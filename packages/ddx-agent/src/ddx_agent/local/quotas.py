@@ -4,6 +4,10 @@ from __future__ import annotations
 
 max_extensions = 10
 
+min_memory_mb = 128
+max_memory_mb = 10_240
+max_timeout_s = 900
+
 max_payload_bytes = 6 * 1024 * 1024 + 100
 """6291556: of an event and of a buffered response."""
 

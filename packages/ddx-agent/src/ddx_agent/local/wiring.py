@@ -16,14 +16,15 @@ from typing import Any
 
 import msgspec
 
-from .accounts import Accounts, read_accounts
 from .faults import Faults
-from .function import Function, load_function
+from .function import Function
+from .function_folder import load_function
 from .intake import Intake, Script, ScriptLike, open_intake
 from .invocation import InvokeResult
 from .platform.opening import open_platform, our_extension, our_extension_name
 from .platform.platform import Platform
 from .ports.extension import Ports, check_ports, effective_ports
+from .report.accounts import Accounts, read_accounts
 from .sandbox.invocation_log import OnLine
 from .sandbox.plan import Limits
 

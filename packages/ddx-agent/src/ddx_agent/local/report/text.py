@@ -9,8 +9,11 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from .function import Function
-from .report import LogLine, MetricPoint, Played, Report, SpanNode, Trace
+from ..function import Function
+from .arrived import LogLine, MetricPoint
+from .played import Played
+from .report import Report
+from .traces import SpanNode, Trace
 
 max_log_lines = 12
 max_rows = 60

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from ddx_agent.local.accounts import Accounts, read_accounts
 from ddx_agent.local.intake import Totals
+from ddx_agent.local.report.accounts import Accounts, read_accounts
 
 
 def totals(**changes: int) -> Totals:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from .intake import Totals
+from ..intake import Totals
 
 
 class _Amount(msgspec.Struct):

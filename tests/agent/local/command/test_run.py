@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ddx_agent.local.run import add_arguments, run_local
+from ddx_agent.local.command.options import add_arguments
+from ddx_agent.local.command.run import run_local
 from tests.support.local_platform import make_function
 
 variables = {

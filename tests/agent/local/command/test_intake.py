@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
+from ddx_agent.local.command.intake import add_arguments, describe_request, run_intake
 from ddx_agent.local.intake import ReceivedRequest
-from ddx_agent.local.intake_command import add_arguments, describe_request, run_intake
 
 run = """
 import argparse, trio
-from ddx_agent.local.intake_command import add_arguments, run_intake
+from ddx_agent.local.command.intake import add_arguments, run_intake
 parser = argparse.ArgumentParser()
 add_arguments(parser)
 raise SystemExit(trio.run(run_intake, parser.parse_args()))

@@ -19,8 +19,8 @@ import trio
 from ddx_agent.standard_output import write_out
 from ddx_core.errors import ConfigError
 
-from .arguments import at_least_one, port_number
-from .intake import Intake, ReceivedRequest, ScriptChange, StoreError, StoreLimits, Totals, open_intake, read_change
+from ..intake import Intake, ReceivedRequest, ScriptChange, StoreError, StoreLimits, Totals, open_intake, read_change
+from .forms import at_least_one, port_number
 
 default_port: Final = 8127
 """Next to the ports of the agent itself, 8124 to 8126."""

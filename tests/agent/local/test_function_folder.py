@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ddx_agent.local.function import Sample, load_function
+from ddx_agent.local.function import Sample
+from ddx_agent.local.function_folder import load_function
 from ddx_core.errors import ConfigError
 
 

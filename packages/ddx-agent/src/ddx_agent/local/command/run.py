@@ -7,14 +7,11 @@ invocation ended as its sample says and the accounts close. `--serve` keeps it u
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 import shutil
 import signal
 import sys
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import trio
@@ -22,43 +19,16 @@ import trio
 from ddx_agent.standard_output import write_out
 from ddx_core.errors import ConfigError
 
-from . import report_text
-from .arguments import at_least_one, milliseconds, port_number
-from .function import Function, Sample, load_function
-from .platform.opening import our_extension, our_extension_name
-from .ports.extension import PortsTaken, effective_ports
-from .report import Played, Report, make_report, played
-from .wiring import Local, open_local
+from ..function import Function, Sample
+from ..platform.opening import our_extension_name
+from ..ports.extension import PortsTaken, effective_ports
+from ..report import text as report_text
+from ..report.played import Played, played
+from ..report.report import Report, make_report
+from ..wiring import Local, open_local
+from .options import chosen_extension, chosen_function, default_port
 
-default_port = 9000
 max_extension_lines = 50
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folder", type=Path, help="the function: a folder with function.toml, a Python handler, or bootstrap"
-    )
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
-    parser.add_argument("--serve", action="store_true", help="play no events: keep the function up to be invoked")
-    parser.add_argument(
-        "--repeat", "--invocations", type=at_least_one, default=1, metavar="N", help="play all events N times"
-    )
-    parser.add_argument("--extension", metavar="CMD", help="run this extension in place of ours")
-    parser.add_argument("--no-extension", action="store_true", help="run the function alone")
-    parser.add_argument(
-        "--env", action="append", default=[], metavar="KEY=VALUE", help="set a variable of the function"
-    )
-    parser.add_argument("--memory", type=int, metavar="MB", help="memory size, in place of the function's")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="timeout, in place of the function's")
-    parser.add_argument("--no-freeze", action="store_true", help="let the sandbox run between invocations")
-    parser.add_argument("--no-cpu-share", action="store_true", help="do not hold the sandbox to its memory's CPU share")
-    parser.add_argument(
-        "--keep-frozen-ms", type=milliseconds, default=0, metavar="MS", help="wait this long between invocations"
-    )
-    parser.add_argument(
-        "--port", type=port_number, help=f"of the invoke endpoint (with --serve {default_port}, else any)"
-    )
-    parser.add_argument("--intake-port", type=port_number, default=0, help="of the embedded intake (default: any)")
 
 
 async def run_local(args: argparse.Namespace) -> int:
@@ -67,7 +37,7 @@ async def run_local(args: argparse.Namespace) -> int:
     130 when it was interrupted before all events had been played.
     """
     try:
-        report, all_played = await _run(args, _changed(load_function(args.folder), args), _extension_command(args))
+        report, all_played = await _run(args, chosen_function(args), chosen_extension(args))
     except PortsTaken as error:
         sys.stderr.write(f"ddx local: {error}. {_ports_advice}\n")
         return 2
@@ -93,40 +63,6 @@ _ports_advice = (
     "That process would get what the function sends. Stop it (another `ddx local`, a Datadog Agent?), run the function "
     'alone with --no-extension, or move the extension (docs/local.md, "The command").'
 )
-
-
-def _changed(function: Function, args: argparse.Namespace) -> Function:
-    """The function with what the command line says in place of its own settings."""
-    environment = dict(function.environment)
-    for setting in args.env:
-        name, equals, value = setting.partition("=")
-        if not name or not equals:
-            raise ConfigError(f"--env {setting}: expected KEY=VALUE")
-        environment[name] = value
-    memory_mb = function.memory_mb if args.memory is None else args.memory
-    timeout_s = function.timeout_s if args.timeout is None else args.timeout
-    if not 128 <= memory_mb <= 10_240:
-        raise ConfigError(f"--memory {memory_mb}: expected 128 to 10240")
-    if not 0 < timeout_s <= 900:
-        raise ConfigError(f"--timeout {timeout_s:g}: expected more than 0, at most 900")
-    return msgspec.structs.replace(function, environment=environment, memory_mb=memory_mb, timeout_s=timeout_s)
-
-
-def _extension_command(args: argparse.Namespace) -> list[str] | None:
-    if args.no_extension:
-        return None
-    if args.extension is None:
-        return list(our_extension)
-    try:
-        command = shlex.split(args.extension)
-    except ValueError as error:
-        raise ConfigError(f"--extension {args.extension}: {error}") from error
-    if not command:
-        raise ConfigError("--extension: expected a command")
-    # Extensions are started in the root folder, as on Lambda: a path is meant from here.
-    if os.sep in command[0]:
-        command[0] = str(Path(command[0]).resolve())
-    return command
 
 
 async def _run(args: argparse.Namespace, function: Function, command: Sequence[str] | None) -> tuple[Report, bool]:
