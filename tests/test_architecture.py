@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -234,6 +235,39 @@ def test_faces_name_what_they_export() -> None:
             if isinstance(constant, ast.Constant)
         }
         assert imported <= exported | {"annotations"}, f"{name} imports what it does not export"
+
+
+def mapped(tree: ast.Module) -> list[str]:
+    """The names that a folder's map tells of, in its order: `life   one life`, `intake, web   Datadog's side`."""
+    lines = re.findall(r"^(\w+(?:, \w+)*) {2,}\S", ast.get_docstring(tree) or "", re.MULTILINE)
+    return [name for line in lines for name in line.split(", ")]
+
+
+def test_folders_of_the_local_platform_have_maps_that_name_every_module() -> None:
+    for name, tree in sources().items():
+        folder = name.removesuffix("/__init__.py")
+        if not name.startswith(local_platform) or folder == name or list(tree.body[1:]):
+            continue
+        inside = {
+            path.stem for path in (packages / "ddx-agent/src" / folder).iterdir() if not path.name.startswith("_")
+        }
+        assert sorted(mapped(tree)) == sorted(inside), folder
+
+
+def test_local_platform_imports_downwards() -> None:
+    """Its map is the order: what stands above imports what stands below, never the other way round."""
+    order = mapped(sources()[f"{local_platform}__init__.py"])
+    wrong = [
+        f"{name}:{node.lineno} imports {module}"
+        for name, tree in sources().items()
+        if name.startswith(local_platform) and name != f"{local_platform}__init__.py"
+        for parts in [name.removeprefix(local_platform).removesuffix(".py").split("/")]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level == len(parts)
+        for module in ([node.module.split(".")[0]] if node.module else [alias.name for alias in node.names])
+        if order.index(module) <= order.index(parts[0])
+    ]
+    assert not wrong
 
 
 def test_package_roots_import_nothing() -> None:
