@@ -29,6 +29,14 @@ class Fatal(msgspec.Struct, frozen=True):
     """The runtime's own error document, when it sent one."""
 
 
+class LifeFailed(Exception):
+    """The life cannot go on: a process ended, or reported an error."""
+
+    def __init__(self, fatal: Fatal) -> None:
+        super().__init__(fatal.error_type)
+        self.fatal = fatal
+
+
 class RegistrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What register tells an extension about the function."""
 

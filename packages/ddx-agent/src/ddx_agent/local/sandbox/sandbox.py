@@ -7,7 +7,6 @@ everything is frozen.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from uuid import uuid4
@@ -15,7 +14,7 @@ from uuid import uuid4
 import msgspec
 import trio
 
-from ..apis.control import Control, Fatal, registration_facts
+from ..apis.control import Control, Fatal, LifeFailed, registration_facts
 from ..apis.extension_table import ExtensionTable
 from ..invocation import Invocation
 from ..processes.cpu_share import CpuShare
@@ -25,7 +24,7 @@ from ..telemetry.hub import TelemetryHub
 from .exits import ProcessExit
 from .invocation_course import InvocationCourse
 from .invocation_log import InvocationLog, OnLine
-from .life import Life, LifeFailed
+from .life import Life
 from .plan import LifePlan
 
 max_queued = 1000
@@ -162,7 +161,7 @@ class Sandbox:
             self._init_s = None
         took_ms = events.milliseconds(trio.current_time() - began)
         self.life_ends.append(
-            LifeEnd(reason=reason, error_type=error_type, took_ms=took_ms, exits=tuple(life.exits.ended))
+            LifeEnd(reason=reason, error_type=error_type, took_ms=took_ms, exits=tuple(life.programs.exits.ended))
         )
 
     # One invocation
@@ -216,7 +215,7 @@ class Sandbox:
         """The invocation timed out (`failed` is None) or its life broke: tell the caller and the subscribers."""
         life = self._life
         assert life is not None
-        life.drain_output()
+        life.programs.drain_output()
         course.fail(failed)
         if failed is None:
             self._log.add("platform", f"{events.rfc3339(time.time())} {course.request_id} {course.timeout_text}\n")
@@ -228,10 +227,7 @@ class Sandbox:
         course.all_done(trio.current_time())
 
     def _report(self, course: InvocationCourse, life: Life) -> None:
-        life.processes.measure()
-        course.max_memory_mb = min(
-            self._plan.function.memory_mb, max(1, math.ceil(life.processes.peak_bytes / (1 << 20)))
-        )
+        course.max_memory_mb = life.programs.max_memory_mb()
         life.telemetry.emit_platform("report", course.report_record())
         self._tell_log("report", course.report_record(), f"END RequestId: {course.request_id}", course.report_line())
 
