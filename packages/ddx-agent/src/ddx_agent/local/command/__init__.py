@@ -2,6 +2,7 @@
 
 run       `ddx local`: plays the sample events or serves, and reports
 options   its arguments, and the function and the extension that they choose
+output    what it prints, for people and for programs
 intake    `ddx intake`: the embedded intake by itself
 forms     forms of arguments that both share
 """

@@ -7,7 +7,6 @@ invocation ended as its sample says and the accounts close. `--serve` keeps it u
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import sys
 from collections import deque
@@ -16,17 +15,17 @@ from collections.abc import Sequence
 import msgspec
 import trio
 
-from ddx_agent.standard_output import write_out
 from ddx_core.errors import ConfigError
 
 from ..function import Function, Sample
 from ..platform.opening import our_extension_name
+from ..platform.platform import Platform
 from ..ports.extension import PortsTaken, effective_ports
-from ..report import text as report_text
 from ..report.played import Played, played
 from ..report.report import Report, make_report
-from ..wiring import Local, open_local
+from ..wiring import open_local
 from .options import chosen_extension, chosen_function, default_port
+from .output import Output
 
 max_extension_lines = 50
 
@@ -36,8 +35,9 @@ async def run_local(args: argparse.Namespace) -> int:
 
     130 when it was interrupted before all events had been played.
     """
+    output = Output(as_json=args.json)
     try:
-        report, all_played = await _run(args, chosen_function(args), chosen_extension(args))
+        report, all_played = await _run(args, chosen_function(args), chosen_extension(args), output)
     except PortsTaken as error:
         sys.stderr.write(f"ddx local: {error}. {_ports_advice}\n")
         return 2
@@ -48,10 +48,7 @@ async def run_local(args: argparse.Namespace) -> int:
         file = "" if error.filename is None else f"{error.filename}: "
         sys.stderr.write(f"ddx local: {file}{error.strerror or error}\n")
         return 2
-    if args.json:
-        write_out(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
-    else:
-        _say(report_text.summary(report, _width()))
+    output.report(report)
     if not all_played:
         return 130
     return 0 if report.ok else 1
@@ -65,7 +62,9 @@ _ports_advice = (
 )
 
 
-async def _run(args: argparse.Namespace, function: Function, command: Sequence[str] | None) -> tuple[Report, bool]:
+async def _run(
+    args: argparse.Namespace, function: Function, command: Sequence[str] | None, output: Output
+) -> tuple[Report, bool]:
     """What came of it, and whether all was played that was to be; `--serve` has no end of its own to miss."""
     invocations: list[Played] = []
     said: deque[str] = deque(maxlen=max_extension_lines)
@@ -74,8 +73,8 @@ async def _run(args: argparse.Namespace, function: Function, command: Sequence[s
     def on_line(source: str, line: str) -> None:
         if source not in ("function", "platform"):
             said.append(line)
-        if args.serve and not args.json:
-            _say([f"{source:<14} {report_text.plain(line)}"])
+        if args.serve:
+            output.line(source, line)
 
     async with open_local(
         function,
@@ -91,9 +90,9 @@ async def _run(args: argparse.Namespace, function: Function, command: Sequence[s
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
             if args.serve:
-                _tell_how_to_invoke(local, args)
+                output.how_to_invoke(local)
                 await trio.sleep_forever()
-            await _play(local, args, invocations)
+            await _play(local.platform, args, invocations, output)
             all_played = True
             nursery.cancel_scope.cancel("all events have been played")
         accounts = await local.finish()
@@ -120,8 +119,8 @@ async def _cancel_on_signal(scope: trio.CancelScope) -> None:
             return
 
 
-async def _play(local: Local, args: argparse.Namespace, invocations: list[Played]) -> None:
-    platform = local.platform
+async def _play(platform: Platform, args: argparse.Namespace, invocations: list[Played], output: Output) -> None:
+    """Invoke with each sample, `--repeat` times; `invocations` grows, so that what was played stands when it is cancelled."""
     samples = platform.function.samples or (Sample(name="an empty event", payload=b"{}"),)
     for turn in range(args.repeat):
         for sample in samples:
@@ -131,34 +130,6 @@ async def _play(local: Local, args: argparse.Namespace, invocations: list[Played
             if turn:
                 each = msgspec.structs.replace(each, name=f"{each.name} ({turn + 1})")
             invocations.append(each)
-            if not args.json:
-                if len(invocations) == 1:
-                    _say(report_text.heading(platform.function, platform.cpu_share, platform.cpu_share_unavailable))
-                _say(report_text.invocation_lines(each, _width()))
-
-
-def _tell_how_to_invoke(local: Local, args: argparse.Namespace) -> None:
-    url, name, intake_url = local.platform.invoke_url, local.platform.function.name, local.intake.url
-    if args.json:
-        _say([msgspec.json.encode({"invoke_url": url, "function": name, "intake_url": intake_url}).decode()])
-        return
-    _say(
-        [
-            f"{name} is up. Invoke it:",
-            f"  curl -d '{{}}' {url}/2015-03-31/functions/{name}/invocations",
-            f"  aws lambda invoke --endpoint-url {url} --function-name {name} /dev/stdout",
-            f"  boto3.client('lambda', endpoint_url='{url}').invoke(FunctionName='{name}', Payload=b'{{}}')",
-            "AWS's tools want a region and credentials, which may be anything:",
-            "  export AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x",
-            f"What arrives: {intake_url}/    Stop with Ctrl-C.",
-            "",
-        ]
-    )
-
-
-def _say(lines: Sequence[str]) -> None:
-    write_out("\n".join(lines) + "\n")
-
-
-def _width() -> int:
-    return max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
+            if len(invocations) == 1:
+                output.heading(platform)
+            output.invocation(each)
