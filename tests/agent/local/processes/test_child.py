@@ -13,7 +13,7 @@ from ddx_agent.local.processes.child import Child, describe_exit, start_child
 
 
 async def start(code: str, lines: list[str]) -> Child:
-    return await start_child("child", [sys.executable, "-I", "-S", "-c", code], {}, cwd="/", on_line=lines.append)
+    return await start_child([sys.executable, "-I", "-S", "-c", code], {}, cwd="/", on_line=lines.append)
 
 
 async def test_output_of_both_streams_comes_as_lines_and_the_exit_is_told() -> None:
@@ -41,7 +41,7 @@ async def test_framed_messages_arrive_whole() -> None:
         "os.write(int(os.environ['FRAMES']), b'\\xa5\\x5a\\x00\\x03' + len(m).to_bytes(4, 'big') + bytes(8) + m)"
     )
     child = await start_child(
-        "child", [sys.executable, "-I", "-S", "-c", code], {}, cwd="/", on_line=lines.append, log_frames="FRAMES"
+        [sys.executable, "-I", "-S", "-c", code], {}, cwd="/", on_line=lines.append, log_frames="FRAMES"
     )
     await child.serve(lambda _: None)
     assert lines == ["one\ntwo"]

@@ -25,7 +25,6 @@ async def test_daemon_that_left_its_session_is_still_a_member() -> None:
     exits: list[int] = []
     members = Members("127.0.0.1:1")
     child = await start_child(
-        "child",
         [sys.executable, "-I", "-S", "-c", daemon],
         {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"},
         cwd="/",

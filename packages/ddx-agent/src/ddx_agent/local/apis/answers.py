@@ -13,12 +13,9 @@ type_json = "application/json"
 _html_sensitive = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
-def error_body(error_type: str, message: str, stack_trace: list[str] | None = None) -> bytes:
+def error_body(error_type: str, message: str) -> bytes:
     """One JSON object and a newline; `<`, `>` and `&` escaped, as Go's encoder does."""
-    body: dict[str, object] = {"errorMessage": message, "errorType": error_type}
-    if stack_trace is not None:
-        body["stackTrace"] = stack_trace
-    text = msgspec.json.encode(body).decode()
+    text = msgspec.json.encode({"errorMessage": message, "errorType": error_type}).decode()
     for plain, escaped in _html_sensitive.items():
         text = text.replace(plain, escaped)
     return text.encode() + b"\n"

@@ -74,8 +74,7 @@ class _Output:
 class Child:
     """A running process. `pid` is also the id of its session and of its first process group."""
 
-    def __init__(self, name: str, process: trio.Process, outputs: Sequence[_Output]) -> None:
-        self.name = name
+    def __init__(self, process: trio.Process, outputs: Sequence[_Output]) -> None:
         self.pid = process.pid
         self._process = process
         self._outputs = outputs
@@ -113,7 +112,6 @@ class Child:
 
 
 async def start_child(
-    name: str,
     command: Sequence[str],
     environment: Mapping[str, str],
     *,
@@ -154,7 +152,7 @@ async def start_child(
     finally:
         for descriptor in to_close:
             os.close(descriptor)
-    return Child(name, process, outputs)
+    return Child(process, outputs)
 
 
 def describe_exit(code: int) -> str:

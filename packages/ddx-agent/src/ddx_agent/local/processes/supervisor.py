@@ -60,7 +60,6 @@ class Supervisor:
 
     async def start(
         self,
-        name: str,
         command: Sequence[str],
         environment: Mapping[str, str],
         *,
@@ -70,7 +69,7 @@ class Supervisor:
         log_frames: str | None = None,
     ) -> Child:
         # Starting runs in a thread, which nothing can cancel: a process is noted as soon as it exists.
-        child = await start_child(name, command, environment, cwd=cwd, on_line=on_line, log_frames=log_frames)
+        child = await start_child(command, environment, cwd=cwd, on_line=on_line, log_frames=log_frames)
         self._children.append(child)
         if self._guard is not None:
             self._guard.started(child.pid)

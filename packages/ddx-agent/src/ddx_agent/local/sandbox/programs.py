@@ -75,7 +75,6 @@ class Programs:
                 raise LifeFailed(Fatal("Extension.LaunchError", extension.message))
             try:
                 child = await self.processes.start(
-                    program.name or "extension",
                     program.command,
                     extension_environment(self._plan.facts, self._plan.function.environment, program.environment),
                     cwd="/",
@@ -93,7 +92,6 @@ class Programs:
         names = [extension.name or "datadog-agent" for extension in self._control.extensions.external()]
         try:
             self._runtime = await self.processes.start(
-                "runtime",
                 with_presence(function.command, names, self._plan.presence),
                 runtime_environment(self._plan.facts, function.environment),
                 cwd=str(function.folder),

@@ -14,8 +14,6 @@ import msgspec
 
 Record = dict[str, Any]
 
-log_types = ("function", "extension")
-
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One event, its record already JSON. `object_record` is there when a log line is itself a JSON object."""

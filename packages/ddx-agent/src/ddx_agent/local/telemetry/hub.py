@@ -44,10 +44,6 @@ class TelemetryHub:
     def emit_platform(self, name: str, record: events.Record) -> None:
         self.emit(events.platform_event(self._wall(), name, record))
 
-    @property
-    def is_closed(self) -> bool:
-        return self._replay is None
-
     def close_subscription(self) -> None:
         self._replay = None
 
