@@ -62,12 +62,24 @@ class Extension(types.ModuleType):
         time.sleep({import_s})
         raise AttributeError(name)
 sys.modules["ddx_agent.extension"] = Extension("ddx_agent.extension")
-from ddx_agent import bootstrap, keeper
-register = keeper.Keeper._register
+from ddx_agent import bootstrap
+from ddx_agent.lambda_calls import LambdaCalls
+register = LambdaCalls.register
 def register_late(self):
     time.sleep({register_s})
     return register(self)
-keeper.Keeper._register = register_late
+LambdaCalls.register = register_late
+sys.exit(bootstrap.run_extension())
+"""
+
+
+# The kernel has no more descriptors, or no more processes.
+unforkable = """
+import _socket, os, sys
+def refuse(*_):
+    raise OSError(11, "no more of them")
+{call} = refuse
+from ddx_agent import bootstrap
 sys.exit(bootstrap.run_extension())
 """
 
@@ -204,6 +216,13 @@ async def test_agent_that_cannot_be_imported_is_told_of_once_and_not_tried_again
         said = await live_out(lambda_, keeper, invocations=1)
         assert said.count("the agent cannot run") == 1
         assert "died" not in said
+
+
+@pytest.mark.parametrize("call", ["_socket.socketpair", "os.fork"])
+async def test_agent_that_cannot_be_forked_leaves_an_idle_extension(call: str) -> None:
+    async with open_stand_in() as lambda_, open_script(lambda_, unforkable.format(call=call)) as keeper:
+        said = await live_out(lambda_, keeper, invocations=2)
+        assert said.count("cannot be forked (no more of them)") == 1
 
 
 @pytest.mark.parametrize("package", ["trio", "h11", "httpx"])

@@ -29,9 +29,9 @@ class Boot:
     """What stage 0 hands to the agent.
 
     `sockets` are bound by purpose (`lifecycle`, `telemetry`, `traces`, `dogstatsd`); one that is missing could not be bound
-    and `troubles` says why. `lives` counts the agents that this sandbox had before;
-    `has_telemetry` tells whether one of them subscribed, `is_init_over` whether it is too late for that. `is_serving` once
-    start-up is over.
+    and `troubles` says why. `link` is the agent's end of the link to its keeper. `lives` counts the agents that this sandbox had
+    before; `has_telemetry` tells whether one of them subscribed, `is_init_over` whether it is too late for that. `is_serving`
+    once start-up is over.
     """
 
     __slots__ = ("has_telemetry", "is_init_over", "is_serving", "link", "lives", "sockets", "started_ns", "troubles")

@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from ddx_agent import garbage
+from ddx_agent.agent_process import Frame
 from ddx_agent.assemble import Agent, assemble
 from ddx_agent.bootstrap import Boot, bind, is_off, port_number, ports
 from ddx_agent.config import (
@@ -57,7 +58,7 @@ def run_agent(boot: Boot) -> int:
             return 4
         if boot.link is not None:
             with suppress(OSError):
-                boot.link.send(b"I")
+                boot.link.send(Frame.cannot_run)
         return 3
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 import trio
 
+from ddx_agent.agent_process import Frame
 from ddx_core import log
 from ddx_core.clock import WallClock, now_ns, ns_per_ms
 from ddx_core.errors import LifecycleError
@@ -27,7 +28,7 @@ class EventSource(Protocol):
 
 
 class KeeperLink:
-    """Frames are described in ddx_agent.keeper. When the keeper has gone, that is a shutdown with little time."""
+    """Speaks in the frames of `agent_process`. When the keeper has gone, that is a shutdown with little time."""
 
     def __init__(self, socket: trio.socket.SocketType, *, wall_clock: WallClock = now_ns) -> None:
         self._socket = socket
@@ -38,7 +39,7 @@ class KeeperLink:
     async def registration(self) -> Registration:
         """Wait for the answer to register. Raises LifecycleError when it is unreadable or the keeper has gone."""
         frame = await self._receive()
-        if frame[:1] != b"R":
+        if frame[:1] != Frame.registration:
             raise LifecycleError("the keeper ended before the registration was known")
         identifier, _, body = frame[1:].partition(b"\0")
         try:
@@ -52,20 +53,20 @@ class KeeperLink:
 
     async def next(self) -> Invoke | Shutdown:
         self._is_working = False
-        await self._send(b"N")
+        await self._send(Frame.ready)
         while True:
             frame = await self._receive()
             kind, body = frame[:1], frame[1:]
-            if kind == b"E":
+            if kind == Frame.event:
                 try:
                     event = parse_next(body)
                 except LifecycleError as error:
                     log.warning("event_unreadable", reason=str(error))
-                    await self._send(b"N")
+                    await self._send(Frame.ready)
                     continue
                 self._is_working = True
                 return event
-            if kind == b"F":
+            if kind == Frame.next_failed:
                 return self._give_up("next_failed", 2000)
             if not kind:
                 return self.orphaned()
@@ -79,14 +80,14 @@ class KeeperLink:
         return self._give_up("keeper_gone", orphan_grace_ms)
 
     async def telemetry_subscribed(self) -> None:
-        await self._send(b"T")
+        await self._send(Frame.subscribed)
 
     async def beat(self) -> None:
         """Tell the keeper twice a second, while there is work, that this process is alive."""
         while True:
             await trio.sleep(heartbeat_s)
             if self._is_working:
-                await self._send(b"H")
+                await self._send(Frame.heartbeat)
 
     def close(self) -> None:
         self._socket.close()
