@@ -352,6 +352,7 @@ def test_stage_1_loads_only_what_every_invocation_needs() -> None:
     [
         "ddx_core.events, ddx_core.buffer, ddx_core.invocation, ddx_core.tags",
         "ddx_logs.from_telemetry, ddx_logs.encode, ddx_logs.message, ddx_logs.rules, ddx_logs.durable, ddx_logs.entries",
+        "ddx_logs.ingest, ddx_logs.store",
         "ddx_metrics.aggregator, ddx_metrics.sketch, ddx_metrics.encode, ddx_metrics.enhanced",
         "ddx_traces.agent, ddx_traces.process, ddx_traces.rules, ddx_traces.store, ddx_traces.encode, ddx_traces.stats",
         "ddx_traces.agent.decode_json, ddx_traces.agent.decode_v07, ddx_traces.agent.decode_v1, ddx_traces.obfuscate",

@@ -16,7 +16,8 @@ from ddx_core.intake import Coding, Compressor, Endpoint, Fanout, IntakeClient, 
 from ddx_core.intake import open_fanout as core_open_fanout
 from ddx_core.stats import Account
 from ddx_core.tags import TagSet
-from ddx_logs.pipeline import LogsPipeline, OnOutOfMemory
+from ddx_logs.ingest import OnOutOfMemory
+from ddx_logs.pipeline import LogsPipeline
 from ddx_logs.settings import LogsSettings
 
 arn = "test-arn"

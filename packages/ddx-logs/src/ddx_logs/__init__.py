@@ -8,6 +8,8 @@
     request_ids, durable, hold    whose line it is, and where lines wait until that is known
     rules                         users' rules: what is left out or masked
     encode                        records → arrays, as the intake takes them
+    ingest                        events → items: the way of a record through all of the above
+    store                         where items wait, bounded, and payloads are made of them
     pipeline, settings            all of it as one signal, and what it can be told
 
 Import from those; this module exports nothing.
