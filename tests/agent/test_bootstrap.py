@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from benchmarks.processes import free_port, minimal_environment
+from ddx_agent.bootstrap import Boot, bind_again, bind_all
 
 script = """
 import json, socket, sys
@@ -79,3 +80,22 @@ def test_a_port_that_is_taken_is_told_and_costs_that_port_alone() -> None:
         found, (trouble,) = bound(DD_DOGSTATSD_PORT=str(holder.getsockname()[1]))
     assert found is None
     assert "(dogstatsd) cannot be bound" in trouble
+
+
+def test_what_was_taken_is_bound_once_it_is_free_and_nothing_is_wrong_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("DDX_LIFECYCLE_PORT", "DDX_TELEMETRY_PORT", "DD_APM_RECEIVER_PORT"):
+        monkeypatch.setenv(variable, "0")
+    boot = Boot()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+            holder.bind(("127.0.0.1", 0))
+            monkeypatch.setenv("DD_DOGSTATSD_PORT", str(holder.getsockname()[1]))
+            bind_all(boot)
+            bind_again(boot)
+            assert list(boot.unbound) == ["dogstatsd"]
+        bind_again(boot)
+        assert "dogstatsd" in boot.sockets
+        assert boot.troubles == []
+    finally:
+        for sock in boot.sockets.values():
+            sock.close()

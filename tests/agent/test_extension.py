@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -287,3 +288,19 @@ async def test_the_span_of_a_durable_invocation_names_the_execution_of_its_lines
         where = msgspec.json.decode(line.raw)["message"]["lambda"]
         assert where["durable_function.execution_id"] == "e1"
         assert where["durable_function.execution_name"] == "name"
+
+
+def test_a_port_that_comes_free_in_the_last_pause_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = bound(socket.SOCK_DGRAM)
+    monkeypatch.setenv("DD_DOGSTATSD_PORT", str(holder.getsockname()[1]))
+    boot = Boot()
+    boot.unbound["dogstatsd"] = "taken"
+
+    def sleep(seconds: float) -> None:
+        if seconds == extension.retry_bind_s[-1]:
+            holder.close()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    extension._bind_what_was_taken(boot)  # pyright: ignore[reportPrivateUsage]
+    assert not boot.unbound
+    boot.sockets["dogstatsd"].close()

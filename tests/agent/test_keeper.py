@@ -84,6 +84,9 @@ sys.exit(bootstrap.run_extension())
 """
 
 
+real = "import sys\nfrom ddx_agent import bootstrap\nsys.exit(bootstrap.run_extension())"
+
+
 def open_keeper(stand_in: StandIn, agent: str) -> AbstractAsyncContextManager[trio.Process]:
     return open_script(stand_in, frame.format(agent=textwrap.indent(textwrap.dedent(agent), " " * 8)))
 
@@ -230,11 +233,19 @@ async def test_a_missing_package_leaves_an_idle_extension_that_says_once_what_is
     tmp_path: Path, package: str
 ) -> None:
     (tmp_path / f"{package}.py").write_text("raise ImportError('this package is missing')")
-    real = "import sys\nfrom ddx_agent import bootstrap\nsys.exit(bootstrap.run_extension())"
     async with open_stand_in() as lambda_, open_script(lambda_, real, PYTHONPATH=str(tmp_path)) as keeper:
         said = await live_out(lambda_, keeper, invocations=3)
         assert said.count("this package is missing") == 1
         assert "died" not in said
+
+
+async def test_a_host_that_cannot_exist_costs_that_port_alone() -> None:
+    # Python refuses such a name before the system is asked, and not by an OSError.
+    settings = {"DDX_TELEMETRY_HOST": "hôte..local"}
+    async with open_stand_in() as lambda_, open_script(lambda_, real, **settings) as keeper:
+        said = await live_out(lambda_, keeper, invocations=1)
+        assert said.count("the host's name cannot be used") == 1
+        assert "agent_failed" not in said
 
 
 async def test_agent_that_ignores_shutdown_is_killed_at_the_deadline() -> None:

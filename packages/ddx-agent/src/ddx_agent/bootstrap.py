@@ -28,23 +28,39 @@ datagram_buffer_bytes = 8 << 20
 class Boot:
     """What stage 0 hands to the agent.
 
-    `sockets` are bound by purpose (`lifecycle`, `telemetry`, `traces`, `dogstatsd`); one that is missing could not be bound
-    and `troubles` says why. `link` is the agent's end of the link to its keeper. `lives` counts the agents that this sandbox had
-    before; `has_telemetry` tells whether one of them subscribed, `is_init_over` whether it is too late for that. `is_serving`
-    once start-up is over.
+    `sockets` are bound, by purpose (`lifecycle`, `telemetry`, `traces`, `dogstatsd`); `unbound` says, by the same, why one is
+    missing. `complaints` are about variables. `link` is the agent's end of the link to its keeper. `lives` counts the agents
+    that this sandbox had before; `has_telemetry` tells whether one of them subscribed, `is_init_over` whether it is too late
+    for that. `is_serving` once start-up is over.
     """
 
-    __slots__ = ("has_telemetry", "is_init_over", "is_serving", "link", "lives", "sockets", "started_ns", "troubles")
+    __slots__ = (
+        "complaints",
+        "has_telemetry",
+        "is_init_over",
+        "is_serving",
+        "link",
+        "lives",
+        "sockets",
+        "started_ns",
+        "unbound",
+    )
 
     def __init__(self) -> None:
         self.started_ns = time.time_ns()
         self.sockets: dict[str, _socket.socket] = {}
-        self.troubles: list[str] = []
+        self.unbound: dict[str, str] = {}
+        self.complaints: list[str] = []
         self.link: _socket.socket | None = None
         self.lives = 0
         self.has_telemetry = False
         self.is_init_over = False
         self.is_serving = False
+
+    @property
+    def troubles(self) -> list[str]:
+        """All that went wrong, in words for the user."""
+        return [*self.complaints, *self.unbound.values()]
 
 
 class Port:
@@ -142,14 +158,26 @@ def bind_all(boot: Boot) -> None:
     for port in ports:
         number, complaint = port_number(port)
         if complaint:
-            boot.troubles.append(complaint)
-        if is_off(port, number):
-            continue
-        try:
-            boot.sockets[port.purpose] = bind(port, number)
-        except (OSError, ValueError, OverflowError, TypeError) as error:
-            why = getattr(error, "strerror", None) or "the host's name cannot be used"
-            boot.troubles.append(f"port {number} ({port.purpose}) cannot be bound: {why}; going on without it")
+            boot.complaints.append(complaint)
+        if not is_off(port, number):
+            _bind_for(boot, port, number)
+
+
+def bind_again(boot: Boot) -> None:
+    """Try once more what could not be bound."""
+    for port in ports:
+        if port.purpose in boot.unbound:
+            _bind_for(boot, port, port_number(port)[0])
+
+
+def _bind_for(boot: Boot, port: Port, number: int) -> None:
+    try:
+        boot.sockets[port.purpose] = bind(port, number)
+    except (OSError, ValueError, OverflowError, TypeError) as error:
+        why = getattr(error, "strerror", None) or "the host's name cannot be used"
+        boot.unbound[port.purpose] = f"port {number} ({port.purpose}) cannot be bound: {why}; going on without it"
+    else:
+        boot.unbound.pop(port.purpose, None)
 
 
 def registration_request(address: str) -> bytes:

@@ -119,8 +119,8 @@ def _names_of(host: str) -> tuple[str, ...]:
 
 
 def _tell(boot: Boot, variable: str, path: str, error: Exception) -> None:
-    boot.troubles.append(f"{variable}={path!r} cannot be bound: {error}; going on without it")
-    log.warning("start_trouble", about=boot.troubles[-1])
+    boot.complaints.append(f"{variable}={path!r} cannot be bound: {error}; going on without it")
+    log.warning("start_trouble", about=boot.complaints[-1])
 
 
 def _trio_socket(sock: Any) -> trio.socket.SocketType:

@@ -17,7 +17,7 @@ import trio
 from ddx_agent import garbage
 from ddx_agent.agent_process import Frame
 from ddx_agent.assemble import Agent, assemble
-from ddx_agent.bootstrap import Boot, bind, is_off, port_number, ports
+from ddx_agent.bootstrap import Boot, bind_again
 from ddx_agent.config import (
     Loaded,
     judge_keys,
@@ -66,7 +66,7 @@ async def _live(boot: Boot) -> int:
     loaded = await _load()
     config = loaded.config
     start_own_log(config.general.log_level)
-    _rebind(boot)
+    _bind_what_was_taken(boot)
     for trouble in boot.troubles:
         log.warning("start_trouble", about=trouble)
     for complaint in loaded.complaints:
@@ -185,21 +185,13 @@ def _tell_names_without_effect(tree: dict[str, Any]) -> None:
         log.info("setting_without_effect", about=complaint.variable, reason=complaint.problem)
 
 
-def _rebind(boot: Boot) -> None:
+def _bind_what_was_taken(boot: Boot) -> None:
     """After a reset the process before may still have held a port in the first milliseconds: try those again."""
-    missing = [port for port in ports if port.purpose not in boot.sockets and not is_off(port, port_number(port)[0])]
-    for pause_s in retry_bind_s if missing else ():
-        for port in list(missing):
-            number, _ = port_number(port)
-            try:
-                boot.sockets[port.purpose] = bind(port, number)
-            except OSError:
-                continue
-            missing.remove(port)
-            boot.troubles = [trouble for trouble in boot.troubles if f"({port.purpose})" not in trouble]
-        if not missing:
+    for pause_s in (0.0, *retry_bind_s):
+        if not boot.unbound:
             return
         time.sleep(pause_s)
+        bind_again(boot)
 
 
 def _deadline(shutdown: Shutdown) -> float:

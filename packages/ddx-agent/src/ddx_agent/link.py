@@ -37,7 +37,10 @@ class KeeperLink:
         self._gone = trio.Event()
 
     async def registration(self) -> Registration:
-        """Wait for the answer to register. Raises LifecycleError when it is unreadable or the keeper has gone."""
+        """Wait for the answer to register. What cannot be read of it is told and left out.
+
+        Raises LifecycleError when the keeper has gone.
+        """
         frame = await self._receive()
         if frame[:1] != Frame.registration:
             raise LifecycleError("the keeper ended before the registration was known")
