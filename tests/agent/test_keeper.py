@@ -17,7 +17,7 @@ import trio.testing
 from tests.support.stand_in import StandIn, open_stand_in
 
 # Takes the agent's place in the forked process: `agent` is the body of run_agent(link, lives).
-frame = """
+faked = """
 import os, sys, time, types
 def run_agent(boot):
     link = boot.link
@@ -88,7 +88,7 @@ real = "import sys\nfrom ddx_agent import bootstrap\nsys.exit(bootstrap.run_exte
 
 
 def open_keeper(stand_in: StandIn, agent: str) -> AbstractAsyncContextManager[trio.Process]:
-    return open_script(stand_in, frame.format(agent=textwrap.indent(textwrap.dedent(agent), " " * 8)))
+    return open_script(stand_in, faked.format(agent=textwrap.indent(textwrap.dedent(agent), " " * 8)))
 
 
 @asynccontextmanager
@@ -118,23 +118,21 @@ async def output_of(process: trio.Process) -> str:
     return text.decode()
 
 
-async def live_out(lambda_: StandIn, keeper: trio.Process, *, invocations: int = 0) -> str:
+async def live_out(lambda_: StandIn, keeper: trio.Process, *, invocations: int = 0, within_s: float = 2.0) -> str:
     """A life from the first `next` to an orderly end; what the keeper and its agents said in it."""
     for number in range(invocations):
         await lambda_.asked_for_next()
         await lambda_.invoke(f"r{number}")
     await lambda_.asked_for_next()
-    await lambda_.shutdown()
+    await lambda_.shutdown(within_s=within_s)
     assert await keeper.wait() == 0
     return await output_of(keeper)
 
 
 async def test_registers_by_the_name_that_libraries_look_for_and_asks_for_the_account() -> None:
     async with open_stand_in() as lambda_, open_keeper(lambda_, faithful) as keeper:
-        await lambda_.asked_for_next()
+        await live_out(lambda_, keeper)
         assert lambda_.bodies[0] == {"events": ["INVOKE", "SHUTDOWN"]}
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
 
 
 async def test_asks_for_the_next_event_only_when_the_agent_is_ready() -> None:
@@ -152,9 +150,7 @@ async def test_asks_for_the_next_event_only_when_the_agent_is_ready() -> None:
         await lambda_.invoke("r1")
         await trio.testing.wait_all_tasks_blocked()
         assert lambda_.calls.count("next") == 1
-        await lambda_.asked_for_next()
-        await lambda_.shutdown()
-        assert await keeper.wait() == 0
+        await live_out(lambda_, keeper)
 
 
 async def test_agent_killed_in_mid_invocation_is_replaced_and_lambda_sees_nothing() -> None:
@@ -201,8 +197,7 @@ async def test_keeper_asks_before_the_deadline_when_the_agent_is_alive_but_late(
         await lambda_.invoke("r1", deadline_s=0.6)
         with trio.fail_after(3):
             await lambda_.asked_for_next()
-        await lambda_.shutdown(within_s=0.2)
-        assert await keeper.wait() == 0
+        await live_out(lambda_, keeper, within_s=0.2)
 
 
 async def test_agent_that_cannot_run_leaves_an_idle_extension() -> None:
@@ -255,10 +250,7 @@ async def test_agent_that_ignores_shutdown_is_killed_at_the_deadline() -> None:
     time.sleep(60)
     """
     async with open_stand_in() as lambda_, open_keeper(lambda_, agent) as keeper:
-        await lambda_.asked_for_next()
-        await lambda_.shutdown(within_s=0.3)
-        with trio.fail_after(5):
-            assert await keeper.wait() == 0
+        await live_out(lambda_, keeper, within_s=0.3)
 
 
 async def test_agent_killed_at_shutdown_is_told() -> None:
@@ -284,15 +276,12 @@ async def test_agent_killed_while_it_starts_is_replaced_within_the_init_phase() 
 
 async def test_keeper_asks_within_lambdas_limit_for_an_agent_that_never_starts() -> None:
     async with open_stand_in() as lambda_, open_keeper(lambda_, "time.sleep(60)") as keeper:
-        await lambda_.asked_for_next()
-        await lambda_.shutdown(within_s=0.2)
-        assert await keeper.wait() == 0
-        assert "the agent has not started" in await output_of(keeper)
+        assert "the agent has not started" in await live_out(lambda_, keeper, within_s=0.2)
 
 
 async def test_closed_standard_streams_and_an_impossible_host_end_nothing() -> None:
     async with open_stand_in() as lambda_:
-        script = frame.format(agent=textwrap.indent(faithful, " " * 8))
+        script = faked.format(agent=textwrap.indent(faithful, " " * 8))
         environment = environment_of(lambda_) | {"DDX_TELEMETRY_HOST": "\udcff\udcfe"}
         # The shell closes what the keeper would otherwise write to; its sockets must not take these numbers.
         command = ["/bin/sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, script]
