@@ -40,11 +40,20 @@ class ItemEncoder:
     """Encodes for one function: everything that its items have in common is rendered here, once."""
 
     def __init__(self, *, arn: str, service: str, tags: TagSet, max_item_bytes: int) -> None:
+        self._service = service
+        self._max_item_bytes = max_item_bytes
+        self.truncated = 0
+        """How many items were cut."""
+        self.set_function(arn, tags)
+
+    def set_function(self, arn: str, tags: TagSet) -> None:
+        """What items say of the function from here on."""
         arn_json = json_text(arn.lower())
         self._tags = tags.joined
-        self._max_item_bytes = max_item_bytes
         self._before_request_id = b',"lambda":{"arn":' + arn_json + b',"request_id":'
-        self._before_tags = b'"},"hostname":' + arn_json + b',"service":' + json_text(service.lower()) + b',"ddtags":'
+        self._before_tags = (
+            b'"},"hostname":' + arn_json + b',"service":' + json_text(self._service.lower()) + b',"ddtags":'
+        )
         self._after_tags = b',"ddsource":"lambda"}'
         self._tails = {status: self._tail(status, ()) for status in Status}
         # Of the item before: lines of one invocation and one status come in runs.
@@ -53,8 +62,6 @@ class ItemEncoder:
         self._middle = self._middle_for(None, None)
         self._status = Status.INFO
         self._plain_tail = self._tails[Status.INFO]
-        self.truncated = 0
-        """How many items were cut."""
 
     def encode(self, record: LogRecord, request_id: str | None) -> bytes:
         """One item; never empty, never above `max_item_bytes` (unless the common parts alone are)."""

@@ -53,7 +53,6 @@ class Ingest:
         self._is_managed = settings.managed_instances
         self._account = account
         self._put = put
-        self._service = service
         self._now_ns = now_ns
         self._on_out_of_memory = on_out_of_memory
         self._request_ids = RequestIds()
@@ -66,9 +65,10 @@ class Ingest:
             is_managed=settings.managed_instances,
         )
         self._rules = Rules(settings.rules) if settings.rules else None
-        self._encoder = self._new_encoder(function_arn, tags)
+        self._encoder = ItemEncoder(
+            arn=function_arn, service=service, tags=tags, max_item_bytes=settings.max_item_bytes
+        )
         self._waits_for_arn = not function_arn
-        self._truncated_before = 0
         self._cut_entries = 0
 
     @property
@@ -78,19 +78,18 @@ class Ingest:
 
     @property
     def waiting_for_execution(self) -> int:
-        """Records that have a request id, but no durable execution yet."""
+        """Records that have both, but no durable execution yet."""
         return len(self._durable)
 
     @property
     def truncated(self) -> int:
         """Items that were cut so far."""
         cut_by_rules = self._rules.truncated if self._rules is not None else 0
-        return self._truncated_before + self._encoder.truncated + self._cut_entries + cut_by_rules
+        return self._encoder.truncated + self._cut_entries + cut_by_rules
 
     def set_function_arn(self, function_arn: str, tags: TagSet) -> None:
         """The ARN and tags of items from here on, those that wait included."""
-        self._truncated_before += self._encoder.truncated
-        self._encoder = self._new_encoder(function_arn, tags)
+        self._encoder.set_function(function_arn, tags)
         self._waits_for_arn = not function_arn
         self._place_again()
 
@@ -204,8 +203,3 @@ class Ingest:
     def _put_all(self, ready: Ready) -> None:
         for record, request_id in ready:
             self._put(self._encoder.encode(record, request_id))
-
-    def _new_encoder(self, function_arn: str, tags: TagSet) -> ItemEncoder:
-        return ItemEncoder(
-            arn=function_arn, service=self._service, tags=tags, max_item_bytes=self._settings.max_item_bytes
-        )

@@ -32,7 +32,7 @@ loss_reasons: Final = ("buffer_full", "waiting_full", "too_large")
 
 
 class LogsStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """`waiting` records have no request id yet, `waiting_for_execution` ones have one but no durable execution.
+    """`waiting` records have no request id yet, or no ARN; `waiting_for_execution` ones have both but no durable execution.
 
     `truncated` items were cut, to the intake's limit or where a mask ran out of time (and are delivered so).
     """
