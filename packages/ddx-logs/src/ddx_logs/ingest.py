@@ -183,8 +183,8 @@ class Ingest:
         """
         request_id = record.request_id
         if request_id is None and not self._is_managed:
-            find = self._request_ids.find_settled if is_settled else self._request_ids.find
-            request_id = find(record.time_ns)
+            runs = self._request_ids
+            request_id = runs.find_settled(record.time_ns) if is_settled else runs.find(record.time_ns)
             if request_id is None and not is_last:
                 self._hold.put(record)
                 return
