@@ -341,7 +341,9 @@ too_heavy_for_stage_1 = {
 def test_stage_1_loads_only_what_every_invocation_needs() -> None:
     loaded = loaded_by("import ddx_agent.extension")
     assert not loaded & too_heavy_for_stage_1
-    assert not loaded & {"ddx_agent.health", "ddx_metrics.usage"}, "that is paid for by whoever has it on"
+    assert not loaded & {"ddx_agent.health", "ddx_logs.levels", "ddx_metrics.usage"}, (
+        "that is paid for by whoever has it on"
+    )
     assert not {
         name for name in loaded if name.startswith(("ddx_agent.local", "ddx_agent.testing", "ddx_agent.commands"))
     }

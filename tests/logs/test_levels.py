@@ -62,7 +62,7 @@ def test_any_text_may_be_asked(text: str) -> None:
 
 def test_what_every_reader_agrees_on_comes_first() -> None:
     line = LogLine(time_ns=1, text='{"status":"debug","severity":"ERROR"}')
-    assert read_line(line, reads_more_levels=True).status is Status.DEBUG
+    assert read_line(line, find_level=find_level).status is Status.DEBUG
 
 
 @pytest.mark.parametrize(("wanted", "status"), [(False, "info"), (True, "error")])

@@ -6,26 +6,30 @@ decided in `request_ids`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ddx_core.events import InitStart, LogLine, Report, RuntimeDone, Start
 
-from .levels import find_level
 from .message import may_be_object, read_object, read_text
 from .platform_lines import end_text, init_start_text, report_text, start_text, status_of
 from .record import LogRecord, Status
 
 
-def read_line(line: LogLine, *, reads_more_levels: bool = False) -> LogRecord:
-    """A line of the function or of an extension. An object that an extension wrote names no invocation."""
+def read_line(line: LogLine, *, find_level: Callable[[str], Status | None] | None = None) -> LogRecord:
+    """A line of the function or of an extension. An object that an extension wrote names no invocation.
+
+    `find_level` is asked where a text names no status in the ways that all agree on.
+    """
     text = line.text
     if text is None:
         reading = read_object(line.fields or {})
-    elif may_be_object(text) or reads_more_levels:
+    elif may_be_object(text) or find_level is not None:
         reading = read_text(text)
     else:
         return LogRecord(text, line.time_ns)
     status = reading.status
     if status is None:
-        status = (find_level(reading.text) if reads_more_levels else None) or Status.INFO
+        status = (find_level(reading.text) if find_level is not None else None) or Status.INFO
     if line.from_extension:
         return LogRecord(reading.text, line.time_ns, status, None, reading.tags)
     return LogRecord(reading.text, line.time_ns, status, reading.request_id, reading.tags, reading.execution)

@@ -55,6 +55,12 @@ class Ingest:
         self._put = put
         self._now_ns = now_ns
         self._on_out_of_memory = on_out_of_memory
+        self._find_level = None
+        if settings.reads_more_levels:
+            # Here and not above: it is off by default, and half a millisecond of every cold start.
+            from .levels import find_level
+
+            self._find_level = find_level
         self._request_ids = RequestIds()
         self._hold = Hold(account, max_bytes=settings.max_waiting_bytes, max_items=settings.max_waiting_items)
         self._durable = DurableLines(
@@ -140,7 +146,7 @@ class Ingest:
         self._put_all(self._durable.take_all())
 
     def _take_line(self, line: LogLine) -> None:
-        record = read_line(line, reads_more_levels=self._settings.reads_more_levels)
+        record = read_line(line, find_level=self._find_level)
         if line.from_extension and (level := own_level(record.text)) is not None:
             if is_shipped(level, self._settings.ship_own_lines):
                 self._take(record)
