@@ -327,7 +327,8 @@ def test_stage_0_loads_nothing_heavy() -> None:
     own = {name for name in loaded if name.startswith("ddx_")}
     assert own == {
         "ddx_agent", "ddx_agent.agent_process", "ddx_agent.bootstrap", "ddx_agent.cli", "ddx_agent.keeper",
-        "ddx_agent.lambda_calls", "ddx_agent.patience", "ddx_core", "ddx_core.loopback",
+        "ddx_agent.lambda_calls", "ddx_agent.patience", "ddx_agent.ports", "ddx_agent.variables", "ddx_core",
+        "ddx_core.loopback",
     }  # fmt: skip
 
 

@@ -47,10 +47,34 @@ def test_dogstatsd_is_bound_to_loopback_with_a_large_buffer() -> None:
 
 
 @pytest.mark.parametrize(
-    "off", [{"DD_DOGSTATSD_PORT": "0"}, *({"DD_USE_DOGSTATSD": word} for word in ("False", "0.0", ' "off" '))]
+    "off",
+    [
+        {"DD_DOGSTATSD_PORT": "0"},
+        {"dd_dogstatsd_port": '"0"'},
+        {"DATADOG_USE_DOGSTATSD": "false"},
+        *({"DD_USE_DOGSTATSD": word} for word in ("False", "0.0", ' "off" ')),
+    ],
 )
 def test_it_can_be_switched_off_in_every_way_that_the_configuration_knows(off: dict[str, str]) -> None:
     assert bound(**off) == (None, [])
+
+
+def test_variables_are_spelled_as_the_configuration_takes_them_and_the_stronger_one_holds() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    for settings in (
+        {"Dd_Dogstatsd_Port": str(port)},
+        {"DATADOG_DOGSTATSD_PORT": f' "{port}" '},
+        {
+            "DD_DOGSTATSD_PORT": str(port),
+            "DATADOG_DOGSTATSD_PORT": "1",
+            "DATADOG_USE_DOGSTATSD": "no",
+            "dd_use_dogstatsd": "1",
+        },
+    ):
+        found, troubles = bound(**settings)
+        assert found is not None
+        assert found[1] == port
+        assert troubles == []
 
 
 @pytest.mark.parametrize("word", ['"off', 'off"', '""off""'])

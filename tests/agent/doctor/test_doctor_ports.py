@@ -51,6 +51,20 @@ async def test_a_port_that_somebody_holds_is_told_with_the_holder() -> None:
     assert by_purpose == {"lifecycle": "", "traces": "", "telemetry": ""}
 
 
+async def test_a_port_that_is_done_without_is_not_tried() -> None:
+    environ = {**Ports.free().environment(), "DD_APM_RECEIVER_PORT": "0", "DATADOG_USE_DOGSTATSD": "false"}
+    seen = await look_at_ports(environ)
+    assert {each.purpose for each in seen.states if each.is_off} == {"traces", "dogstatsd"}
+    told = [finding.text for finding in judge_ports(seen) if "switched off" in finding.text]
+    assert len(told) == 2
+
+
+async def test_ports_are_tried_at_the_addresses_that_the_environment_names() -> None:
+    environ = {**Ports.free().environment(), "DDX_TELEMETRY_HOST": "not..a..host"}
+    seen = await look_at_ports(environ)
+    assert {each.purpose for each in seen.states if each.trouble} == {"telemetry"}
+
+
 @pytest.mark.parametrize(
     ("answer", "version"), [(b'{"version":"9.8","mode":"on-demand"}', "9.8"), (b"{}", None), (b"\xff", None)]
 )

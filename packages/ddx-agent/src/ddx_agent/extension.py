@@ -25,12 +25,12 @@ from ddx_agent.config import (
     known_paths,
     known_variables,
     load_config,
-    read_environment,
     secret_suffixes,
 )
 from ddx_agent.link import KeeperLink
 from ddx_agent.own_log import start_own_log
 from ddx_agent.status import report_accounts
+from ddx_agent.variables import read_environment
 from ddx_core import log
 from ddx_core.clock import now_ns, ns_per_ms
 from ddx_core.events import Shutdown

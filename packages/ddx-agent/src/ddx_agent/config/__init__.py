@@ -1,7 +1,6 @@
 """Settings: the only place that reads them."""
 
 from .complaint import Complaint
-from .environment import read_environment
 from .load import Loaded, load_config
 from .other_names import judge_keys, judge_names, secret_suffixes
 from .schema import Config, known_paths, known_variables
@@ -15,6 +14,5 @@ __all__ = [
     "known_paths",
     "known_variables",
     "load_config",
-    "read_environment",
     "secret_suffixes",
 ]

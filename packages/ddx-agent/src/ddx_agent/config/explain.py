@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from ddx_agent.bootstrap import port_number, ports, says, yes
+from ddx_agent.ports import ports
 from ddx_agent.secrets import find_secret_variables
+from ddx_agent.variables import plain, read_environment, says, yes
 
 from .complaint import Complaint
-from .environment import read_environment, readable
 from .load import Loaded, Source
 from .other_names import judge_keys, judge_names
 from .schema import known_paths, known_variables, ports_read_at_start, section_types
@@ -125,19 +125,20 @@ def _named_by(setting: Setting, source: Source | None, secrets: Mapping[str, str
     return secrets.get(setting.general) if is_general else None
 
 
-_port_of = {variable: port for port in ports for variable in port.variables}
+_port_of = {port.variable: port for port in ports}
 
 
 def _port_rows(environ: Mapping[str, str]) -> list[Row]:
     rows: list[Row] = []
+    variables = read_environment(environ)
     for variable, default, about in ports_read_at_start:
-        written = readable(environ.get(variable, "")).strip()
+        written = plain(variables, variable)
         value, is_used = written or str(default), bool(written)
         if variable in _port_of:
-            number, complaint = port_number(_port_of[variable], environ)
+            number, complaint = _port_of[variable].number(variables)
             value, is_used = str(number), is_used and complaint is None
         elif default == "false":
-            value = "true" if says(variable, yes, environ) else "false"
+            value = "true" if says(variables, variable, yes) else "false"
         rows.append(
             Row(
                 section="Ports",
@@ -154,7 +155,8 @@ def _port_rows(environ: Mapping[str, str]) -> list[Row]:
 
 def judge_ports(environ: Mapping[str, str]) -> Iterator[Complaint]:
     """A complaint for every port that is none: these are read before any configuration."""
-    for variable, port in _port_of.items():
-        number, complaint = port_number(port, environ)
+    variables = read_environment(environ)
+    for port in ports:
+        number, complaint = port.number(variables)
         if complaint is not None:
-            yield Complaint(variable, "expected a port number from 0 to 65535", f"{number} is used")
+            yield Complaint(port.variable, "expected a port number from 0 to 65535", f"{number} is used")

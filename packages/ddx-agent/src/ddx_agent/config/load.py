@@ -10,11 +10,10 @@ from typing import Any
 
 import msgspec
 
-from ddx_agent.bootstrap import unquoted
+from ddx_agent.variables import read_environment, unquoted
 
 from .complaint import Complaint
 from .contradictions import contradictions
-from .environment import read_environment
 from .file import ConfigFile, find_file, read_file
 from .parse import Partly, Raw
 from .schema import Config, section_types

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ddx_agent.bootstrap import no, yes
+from ddx_agent.variables import no, yes
 from ddx_core.flush import BadStrategy, Strategy, parse_strategy
 from ddx_core.intake import Proxy
 from ddx_logs.rules import parse_rules

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 import msgspec
 
 from ddx_agent.aws import AwsError, HttpClient
-from ddx_agent.bootstrap import Port, bind, port_number, ports
+from ddx_agent.ports import CannotBind, Port, bind, ports
+from ddx_agent.variables import read_environment
 
 from .findings import Finding, Findings
 
 
 class PortState(msgspec.Struct, frozen=True):
-    """`holder` is "" for a free port; `trouble` is why a port could not be tried at all. `variable` moves it."""
+    """`holder` is "" for a free port; `trouble` is why a port could not be tried at all. `variable` moves it. One that `is_off`
+    was not tried."""
 
     number: int
     purpose: str
@@ -22,6 +24,7 @@ class PortState(msgspec.Struct, frozen=True):
     variable: str
     holder: str = ""
     trouble: str = ""
+    is_off: bool = False
 
 
 class PortsSeen(msgspec.Struct, frozen=True):
@@ -38,7 +41,8 @@ class _Status(msgspec.Struct):
 
 async def look_at_ports(environ: Mapping[str, str]) -> PortsSeen:
     """Binds each port for a moment. Where one is taken, asks whether a running extension of ours has it."""
-    states = tuple(_look_at(port, environ) for port in ports)
+    variables = read_environment(environ)
+    states = tuple(_look_at(port, variables) for port in ports)
     lifecycle = next(state for state in states if state.purpose == "lifecycle")
     return PortsSeen(states, await _own_version(lifecycle.number) if lifecycle.holder else None)
 
@@ -48,7 +52,9 @@ def judge_ports(seen: PortsSeen) -> list[Finding]:
     lifecycle = next((state for state in seen.states if state.purpose == "lifecycle"), None)
     for state in seen.states:
         about = f"{state.number}/{state.protocol} ({state.purpose})"
-        if state.trouble:
+        if state.is_off:
+            found.note(f"{state.purpose}: switched off, nothing listens")
+        elif state.trouble:
             found.warning(f"{about} cannot be bound: {state.trouble}", f"set {state.variable} to another port")
         elif not state.number:
             found.note(f"{state.purpose}: any free port ({state.variable} is 0)")
@@ -65,17 +71,17 @@ def judge_ports(seen: PortsSeen) -> list[Finding]:
     return list(found)
 
 
-def _look_at(port: Port, environ: Mapping[str, str]) -> PortState:
-    number, _ = port_number(port, environ)
-    state = PortState(number, port.purpose, "udp" if port.is_datagram else "tcp", port.variables[0])
+def _look_at(port: Port, variables: Mapping[str, str]) -> PortState:
+    number, _ = port.number(variables)
+    state = PortState(number, port.purpose, "udp" if port.is_datagram else "tcp", port.variable)
+    if port.is_off(variables):
+        return msgspec.structs.replace(state, is_off=True)
     try:
-        bind(port, number).close()
-    except OSError as error:
+        bind(port, variables).close()
+    except CannotBind as error:
         if error.errno == errno.EADDRINUSE:
             return msgspec.structs.replace(state, holder=_holder(number, is_datagram=port.is_datagram))
-        return msgspec.structs.replace(state, trouble=(error.strerror or type(error).__name__).lower())
-    except (ValueError, OverflowError, TypeError):
-        return msgspec.structs.replace(state, trouble="the host's name cannot be used")
+        return msgspec.structs.replace(state, trouble=str(error).lower())
     return state
 
 

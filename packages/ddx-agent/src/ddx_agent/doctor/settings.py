@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ddx_agent.config import Complaint, Loaded, judge_keys, judge_names, known_paths, known_variables, read_environment
+from ddx_agent.config import Complaint, Loaded, judge_keys, judge_names, known_paths, known_variables
 from ddx_agent.config.explain import judge_ports
 from ddx_agent.config.other_names import is_known_elsewhere
+from ddx_agent.variables import read_environment
 
 from .findings import Finding, Findings
 

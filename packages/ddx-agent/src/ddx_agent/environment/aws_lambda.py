@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ddx_agent.bootstrap import managed_instances
-from ddx_agent.config.environment import readable
+from ddx_agent.variables import readable
 from ddx_core.lifecycle import Registration
 from ddx_core.tags import TagSet
 

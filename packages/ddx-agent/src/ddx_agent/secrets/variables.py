@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from ddx_agent.config import Complaint, Loaded, secret_suffixes
-from ddx_agent.config.environment import read_environment
+from ddx_agent.variables import read_environment
 from ddx_core.errors import DdxError
 
 from .aws_of import AwsOf

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ddx_agent.bootstrap import port_number, ports
+from ddx_agent.ports import ports
+from ddx_agent.variables import read_environment
 from ddx_core.errors import DdxError
 
 from .holders import held_port
@@ -62,7 +63,8 @@ class PortsTaken(DdxError):
 
 def effective_ports(environment: Mapping[str, str]) -> Ports:
     """Where an extension with this environment listens; as there, a value that is no port is passed over."""
-    return Ports(**{port.purpose: port_number(port, environment)[0] for port in ports})
+    variables = read_environment(environment)
+    return Ports(**{port.purpose: port.number(variables)[0] for port in ports})
 
 
 def check_ports(wanted: Ports) -> None:
