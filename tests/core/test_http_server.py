@@ -131,6 +131,26 @@ async def test_idle_connections_give_way_when_others_wait(nursery: trio.Nursery)
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_who_was_refused_and_sends_slowly_gives_way_when_others_wait(nursery: trio.Nursery) -> None:
+    server = await Server().start(nursery, Limits(max_connections=1, body_s=60))
+
+    async def drip(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(b"x")
+                await trio.sleep(0.02)
+
+    async with await server.connect() as refused:
+        await refused.send_all(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
+        assert (await read_until(refused, lambda answer: b"\r\n\r\n" in answer)).startswith(b"HTTP/1.1 404 ")
+        nursery.start_soon(drip, refused)
+        with trio.fail_after(10):
+            async with await server.connect() as newcomer:
+                await ask(newcomer)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_busy_connection_never_gives_way(nursery: trio.Nursery) -> None:
     server = await Server().start(nursery, Limits(max_connections=2))
     async with await server.connect() as busy, await server.connect() as idle:

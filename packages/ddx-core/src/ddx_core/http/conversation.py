@@ -118,14 +118,16 @@ class Conversation:
     async def refuse(self, response: Response, method: str = "", *, rest_s: float | None = None) -> None:
         """Answer before the request was read to its end, then close so that the client can still read the answer.
 
-        It has `rest_s` to send the rest of its request; None: as long as any request's body may take.
+        It has `rest_s` to send the rest of its request; None: as long as any request's body may take. Nobody is to wait for that:
+        its place counts as idle.
         """
         self.share.let_go_of_body()
         response.close = True
         await self.answer(response, method)
         self.share.end_request()
         # Closing with unread data makes the kernel send RST, which can destroy the answer on its way: read the rest first.
-        await self.wire.read_away(self.limits.discard_bytes, within_s=self.limits.body_s if rest_s is None else rest_s)
+        with self._places.idle(self.limits.body_s if rest_s is None else rest_s):
+            await self.wire.read_away(self.limits.discard_bytes)
 
     async def refuse_as_too_slow(self, part: str, method: str = "") -> None:
         await self.refuse(text(f"The request {part} took too long\n", 408), method, rest_s=linger_s)

@@ -132,12 +132,11 @@ class Wire:
             with trio.fail_after(within_s):
                 await self._stream.send_all(memoryview(data)[sent:])
 
-    async def read_away(self, most: int, *, within_s: float) -> None:
+    async def read_away(self, most: int) -> None:
         """Send nothing more, and take some `most` bytes that nobody wants, until the client has paused for `linger_s`."""
         await self._stream.send_eof()
-        until = trio.current_time() + within_s
         with suppress(trio.TooSlowError):
-            while most > 0 and trio.current_time() < until and (data := await self.receive(Patience(linger_s))):
+            while most > 0 and (data := await self.receive(Patience(linger_s))):
                 most -= len(data)
 
     def reset_when_closed(self) -> None:
