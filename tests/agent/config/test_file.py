@@ -32,6 +32,15 @@ def test_scalars_stay_as_they_were_written(tmp_path: Path) -> None:
     assert config.logs.use_compression is False
 
 
+@pytest.mark.parametrize(("name", "value"), [("DATADOG_CONFIG_FILE", "{}"), ("dd_config_file", ' "{}" ')])
+def test_the_variable_that_names_the_file_is_spelled_and_quoted_as_all_others(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("site: datadoghq.eu")
+    assert load_config({name: value.format(path)}).config.general.site == "datadoghq.eu"
+
+
 def test_the_file_is_looked_for_where_the_function_is(tmp_path: Path) -> None:
     assert find_file({"LAMBDA_TASK_ROOT": str(tmp_path)}) is None
     (tmp_path / "datadog.yaml").write_text("site: datadoghq.eu")

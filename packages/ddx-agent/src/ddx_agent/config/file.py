@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from ddx_agent.variables import plain, read_environment
+
 from .complaint import Complaint
 from .parse import Raw
 
@@ -43,7 +45,7 @@ class ConfigFile(msgspec.Struct, frozen=True):
 
 def find_file(environ: Mapping[str, str]) -> str | None:
     """`DD_CONFIG_FILE`, or datadog.yaml in the function's folder; None when there is no such file."""
-    named = environ.get("DD_CONFIG_FILE", "").strip()
+    named = plain(read_environment(environ), "DD_CONFIG_FILE")
     path = named or os.path.join(environ.get("LAMBDA_TASK_ROOT") or default_folder, "datadog.yaml")
     return path if named or os.path.isfile(path) else None
 
