@@ -77,6 +77,12 @@ def test_variables_are_spelled_as_the_configuration_takes_them_and_the_stronger_
         assert troubles == []
 
 
+@pytest.mark.parametrize("text", ["-1", "65536", "8e3", "9" * 5000])
+def test_what_is_no_port_number_is_told_and_costs_nothing(text: str) -> None:
+    _, troubles = bound(DD_DOGSTATSD_PORT=text)
+    assert troubles[0] == "DD_DOGSTATSD_PORT is no port number (0 to 65535): 8125 is used"
+
+
 @pytest.mark.parametrize("word", ['"off', 'off"', '""off""'])
 def test_what_the_configuration_refuses_switches_nothing_off(word: str) -> None:
     port = free_port(socket.SOCK_DGRAM)

@@ -59,10 +59,18 @@ async def test_a_port_that_is_done_without_is_not_tried() -> None:
     assert len(told) == 2
 
 
-async def test_ports_are_tried_at_the_addresses_that_the_environment_names() -> None:
-    environ = {**Ports.free().environment(), "DDX_TELEMETRY_HOST": "not..a..host"}
+@pytest.mark.parametrize("host", ["not..a..host", "192.0.2.1"])
+@pytest.mark.parametrize(
+    ("variable", "purpose"), [("DDX_TELEMETRY_HOST", "telemetry"), ("DDX_DOGSTATSD_HOST", "dogstatsd")]
+)
+async def test_ports_are_tried_at_the_addresses_that_the_environment_names(
+    host: str, variable: str, purpose: str
+) -> None:
+    environ = {**Ports.free().environment(), variable: host}
     seen = await look_at_ports(environ)
-    assert {each.purpose for each in seen.states if each.trouble} == {"telemetry"}
+    assert {each.purpose for each in seen.states if each.trouble} == {purpose}
+    (advice,) = [finding.help for finding in judge_ports(seen) if finding.level is Level.WARNING]
+    assert advice == f"set {variable} to an address of this machine, or take it out"
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,25 @@ datagram_buffer_bytes = 8 << 20
 
 
 class Port:
-    """One listener. `variable` moves it; `switch`, or port 0, does without it. Without a switch, 0 is any free port."""
+    """One listener. `variable` moves it, and `host_variable` to another address; `switch`, or port 0, does without it. Without
+    a switch, 0 is any free port."""
 
-    __slots__ = ("default", "is_datagram", "purpose", "switch", "variable")
+    __slots__ = ("default", "host_variable", "is_datagram", "purpose", "switch", "variable")
 
     def __init__(
-        self, purpose: str, default: int, variable: str, *, switch: str | None = None, is_datagram: bool = False
+        self,
+        purpose: str,
+        default: int,
+        variable: str,
+        *,
+        host_variable: str | None = None,
+        switch: str | None = None,
+        is_datagram: bool = False,
     ) -> None:
         self.purpose = purpose
         self.default = default
         self.variable = variable
+        self.host_variable = host_variable
         self.switch = switch
         self.is_datagram = is_datagram
 
@@ -41,7 +50,8 @@ class Port:
         text = plain(variables, self.variable)
         if not text:
             return self.default, None
-        if text.isascii() and text.isdigit() and int(text) < 65536:
+        # Python refuses to read a number of thousands of digits.
+        if text.isascii() and text.isdigit() and len(text) < 11 and int(text) < 65536:
             return int(text), None
         return self.default, f"{self.variable} is no port number (0 to 65535): {self.default} is used"
 
@@ -51,24 +61,31 @@ class Port:
 
     def host(self, variables: Mapping[str, str]) -> str:
         """The address to bind."""
+        named = "" if self.host_variable is None else plain(variables, self.host_variable)
         if self.purpose == "telemetry":
             # Lambda posts telemetry to the sandbox's own address (sandbox.localdomain), which need not be the loopback one.
-            return plain(variables, "DDX_TELEMETRY_HOST") or everywhere
+            return named or everywhere
         if self.purpose == "traces":
             return everywhere if says(variables, "DD_APM_NON_LOCAL_TRAFFIC", yes) else loopback
         if self.purpose == "dogstatsd":
-            host = plain(variables, "DDX_DOGSTATSD_HOST") or loopback
             if says(variables, "DD_DOGSTATSD_NON_LOCAL_TRAFFIC", yes):
-                return "::" if ":" in host else everywhere
-            return host
+                return "::" if ":" in named else everywhere
+            return named or loopback
         return loopback
 
 
 ports = (
     Port("lifecycle", 8124, "DDX_LIFECYCLE_PORT"),
-    Port("dogstatsd", 8125, "DD_DOGSTATSD_PORT", switch="DD_USE_DOGSTATSD", is_datagram=True),
+    Port(
+        "dogstatsd",
+        8125,
+        "DD_DOGSTATSD_PORT",
+        host_variable="DDX_DOGSTATSD_HOST",
+        switch="DD_USE_DOGSTATSD",
+        is_datagram=True,
+    ),
     Port("traces", 8126, "DD_APM_RECEIVER_PORT", switch="DD_APM_ENABLED"),
-    Port("telemetry", 8999, "DDX_TELEMETRY_PORT"),
+    Port("telemetry", 8999, "DDX_TELEMETRY_PORT", host_variable="DDX_TELEMETRY_HOST"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Mapping
 
 import msgspec
@@ -15,8 +16,8 @@ from .findings import Finding, Findings
 
 
 class PortState(msgspec.Struct, frozen=True):
-    """`holder` is "" for a free port; `trouble` is why a port could not be tried at all. `variable` moves it. One that `is_off`
-    was not tried."""
+    """`holder` is "" for a free port; `trouble` is why a port could not be tried at all, `wrong_host` the variable that names
+    an address where none can be. `variable` moves it. One that `is_off` was not tried."""
 
     number: int
     purpose: str
@@ -24,6 +25,7 @@ class PortState(msgspec.Struct, frozen=True):
     variable: str
     holder: str = ""
     trouble: str = ""
+    wrong_host: str = ""
     is_off: bool = False
 
 
@@ -54,6 +56,11 @@ def judge_ports(seen: PortsSeen) -> list[Finding]:
         about = f"{state.number}/{state.protocol} ({state.purpose})"
         if state.is_off:
             found.note(f"{state.purpose}: switched off, nothing listens")
+        elif state.wrong_host:
+            found.warning(
+                f"{about} cannot be bound at the address in {state.wrong_host}: {state.trouble}",
+                f"set {state.wrong_host} to an address of this machine, or take it out",
+            )
         elif state.trouble:
             found.warning(f"{about} cannot be bound: {state.trouble}", f"set {state.variable} to another port")
         elif not state.number:
@@ -81,8 +88,15 @@ def _look_at(port: Port, variables: Mapping[str, str]) -> PortState:
     except CannotBind as error:
         if error.errno == errno.EADDRINUSE:
             return msgspec.structs.replace(state, holder=_holder(number, is_datagram=port.is_datagram))
-        return msgspec.structs.replace(state, trouble=str(error).lower())
+        wrong_host = port.host_variable if _is_about_the_host(error) else None
+        return msgspec.structs.replace(state, trouble=str(error).lower(), wrong_host=wrong_host or "")
     return state
+
+
+def _is_about_the_host(error: CannotBind) -> bool:
+    """Whether no port could be bound there: the name is none, or nobody's, or that of another machine."""
+    is_no_name = error.errno is None or isinstance(error.__cause__, socket.gaierror)
+    return is_no_name or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def _holder(number: int, *, is_datagram: bool) -> str:
