@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -124,19 +123,23 @@ def sources() -> dict[str, ast.Module]:
     return found
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Absolute module names that a file imports, with the nesting: those for type checkers alone are left out."""
+@cache
+def imports_of(name: str) -> tuple[tuple[str, int], ...]:
+    """Absolute module names that a source imports, each with its line: those for type checkers alone are left out."""
+    tree = sources()[name]
     skipped: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             skipped.update(id(inner) for statement in node.body for inner in ast.walk(statement))
+    found: list[tuple[str, int]] = []
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
+            found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module, node.lineno
+            found.append((node.module, node.lineno))
+    return tuple(found)
 
 
 def test_sources_are_found() -> None:
@@ -146,9 +149,9 @@ def test_sources_are_found() -> None:
 def test_packages_import_only_what_they_may() -> None:
     wrong = [
         f"{name}:{line} imports {module}"
-        for name, tree in sources().items()
+        for name in sources()
         if not name.startswith(local_platform)
-        for module, line in imports(tree)
+        for module, line in imports_of(name)
         if (top := module.split(".")[0]) not in sys.stdlib_module_names
         and top != name.split("/")[0]
         and top not in allowed[name.split("/")[0]]
@@ -168,9 +171,9 @@ def test_packages_declare_what_they_import() -> None:
         folder = package.name.replace("-", "_")
         used = {
             distributions.get(top, top).replace("_", "-")
-            for name, tree in sources().items()
+            for name in sources()
             if name.startswith(f"{folder}/")
-            for module, _ in imports(tree)
+            for module, _ in imports_of(name)
             if (top := module.split(".")[0]) not in sys.stdlib_module_names and top != folder
         }
         assert used <= declared, f"{package.name} imports {used - declared} without declaring it"
@@ -179,9 +182,9 @@ def test_packages_declare_what_they_import() -> None:
 def test_only_the_shells_import_trio_and_anyio() -> None:
     wrong = [
         f"{name}:{line} imports {module}"
-        for name, tree in sources().items()
+        for name in sources()
         if not name.startswith(local_platform)
-        for module, line in imports(tree)
+        for module, line in imports_of(name)
         if (module.split(".")[0] == "trio" and name not in may_import_trio)
         or (module.split(".")[0] == "anyio" and name not in may_import_anyio)
     ]
@@ -192,9 +195,9 @@ def test_only_the_shells_import_trio_and_anyio() -> None:
 def test_libraries_at_a_seam_are_imported_there_alone() -> None:
     wrong = [
         f"{name}:{line} imports {module}"
-        for name, tree in sources().items()
+        for name in sources()
         if not name.startswith(local_platform)
-        for module, line in imports(tree)
+        for module, line in imports_of(name)
         if (places := only_in_one_place.get(module.split(".")[0])) is not None and name not in places
     ]
     assert not wrong
@@ -209,8 +212,8 @@ def test_other_packages_are_entered_by_their_faces() -> None:
     } - {"ddx_core.proto"}
     wrong = [
         f"{name}:{line} imports {module}"
-        for name, tree in sources().items()
-        for module, line in imports(tree)
+        for name in sources()
+        for module, line in imports_of(name)
         if module.split(".")[0] != name.split("/")[0]
         and ".".join(module.split(".")[:2]) in folders
         and module.count(".") > 1
@@ -271,15 +274,13 @@ def test_local_platform_imports_downwards() -> None:
 
 
 def test_package_roots_import_nothing() -> None:
-    for name, tree in sources().items():
+    for name in sources():
         if name.endswith("/__init__.py") and name.count("/") == 1:
-            assert not list(imports(tree)), f"{name} makes importing the package cost something"
+            assert not imports_of(name), f"{name} makes importing the package cost something"
 
 
 def test_nothing_in_the_packages_imports_tests() -> None:
-    assert not [
-        name for name, tree in sources().items() for module, _ in imports(tree) if module.split(".")[0] == "tests"
-    ]
+    assert not [name for name in sources() for module, _ in imports_of(name) if module.split(".")[0] == "tests"]
 
 
 def test_catching_everything_is_the_last_handlers_business() -> None:
@@ -306,11 +307,12 @@ def test_files_stay_readable_in_one_sitting() -> None:
     assert not long
 
 
-def loaded_by(code: str) -> set[str]:
+@cache
+def loaded_by(code: str) -> frozenset[str]:
     """The top-level and `ddx_*` modules in a fresh interpreter after `code`."""
     script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return frozenset(json.loads(done.stdout.splitlines()[-1]))
 
 
 too_heavy_for_stage_0 = {
