@@ -39,6 +39,7 @@ def test_cold_start_and_invocations_are_measured_on_the_real_extension() -> None
     assert rows["POST /v0.4/traces, median"]["ours"] > 0
 
 
+@pytest.mark.system
 def test_reading_the_configuration_is_measured() -> None:
     (table,) = run_quickly("configuration")["tables"]
     assert all(row["ours"] > 0 for row in table["rows"])

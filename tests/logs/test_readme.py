@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 import zstandard
 
@@ -66,6 +67,7 @@ def test_reading_and_encoding_gives_what_the_readme_says() -> None:
     assert second["ddtags"] == "env:dev,team:checkout"
 
 
+@pytest.mark.system
 async def test_collector_ships_every_line_of_its_standard_input() -> None:
     entries: list[dict[str, Any]] = []
     lines = "".join(f"line {number} of a program's output\n" for number in range(3_000))
@@ -78,6 +80,7 @@ async def test_collector_ships_every_line_of_its_standard_input() -> None:
     assert b"delivered=Amount(items=3000" in done.stderr
 
 
+@pytest.mark.system
 async def test_collector_waits_for_an_intake_that_is_away_at_its_end() -> None:
     entries: list[dict[str, Any]] = []
     async with intake(entries, refusals=6) as environ:
