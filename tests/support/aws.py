@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 
 from ddx_core.http import Hangup, Request, Response, Route, Routes, json, open_tcp_listener, serve_http
+from tests.support.intake import at_once
 
 access_key, secret_key, token = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session-token"
 largest_skew_s = 300
@@ -222,6 +224,6 @@ async def open_aws() -> AsyncGenerator[Aws]:
     listener = await open_tcp_listener("127.0.0.1", 0)
     aws.port = listener.socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve_http, [listener], aws.routes())
+        await nursery.start(partial(serve_http, limits=at_once), [listener], aws.routes())
         yield aws
         nursery.cancel_scope.cancel()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
 import trio
 
-from ddx_core.http import Hangup, Request, Response, Route, Routes, open_tcp_listener, serve_http, text
+from ddx_core.http import Hangup, Limits, Request, Response, Route, Routes, open_tcp_listener, serve_http, text
 
 hang = "hang"
 """A step of a script: take the request and never answer."""
@@ -20,6 +21,10 @@ Step = int | Response | Hangup | str | Callable[[Request], Any]
 
 def with_retry_after(status: int, value: str) -> Response:
     return Response(status=status, body=b"slow down", headers=(("Retry-After", value),))
+
+
+at_once = Limits(grace_s=0.0)
+"""A server that ends with its test leaves no request a moment to be answered: many will never be."""
 
 
 class ScriptedIntake:
@@ -73,7 +78,7 @@ class ScriptedIntake:
         routes = Routes([Route(("*",), "/{rest*}", self._handle, max_body=64 << 20)])
         listener = await open_tcp_listener("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-        await nursery.start(serve_http, [listener], routes)
+        await nursery.start(partial(serve_http, limits=at_once), [listener], routes)
         return self
 
 

@@ -9,12 +9,14 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import trio
 
 from ddx_core.http import Request, Response, Route, Routes, open_tcp_listener, serve_http
 from ddx_core.http import json as json_response
+from tests.support.intake import at_once
 
 identifier = "11111111-2222-3333-4444-555555555555"
 
@@ -95,6 +97,6 @@ async def open_stand_in(**answers: int) -> AsyncGenerator[StandIn]:
     listener = await open_tcp_listener("127.0.0.1", 0)
     stand_in.port = listener.socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve_http, [listener], stand_in.routes())
+        await nursery.start(partial(serve_http, limits=at_once), [listener], stand_in.routes())
         yield stand_in
         nursery.cancel_scope.cancel()
