@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from ddx_core.http import Hangup, Request, Response
 from ddx_core.intake import ClientSettings, EndpointQueue, IntakeClient, Payload, RetryPolicy, Sent, open_fanout
-from ddx_core.intake.endpoint_queue import fair_chance_s, last_grace_s, parallel_sends
+from ddx_core.intake.endpoint_queue import fair_chance_s, last_grace, last_grace_s, parallel_sends
 from ddx_core.stats import Account
 from tests.support.builders import a_payload, an_endpoint, assert_closes
-from tests.support.clock import HandClock
-from tests.support.intake import ScriptedIntake, Step, hang, requests_at, with_retry_after
+from tests.support.clock import HandClock, passing, until
+from tests.support.intake import ScriptedIntake, Step, hang, with_retry_after
 
 patience_s = fair_chance_s + 0.05
 
@@ -44,6 +45,7 @@ class Signal:
             ClientSettings(attempt_s=20.0), RetryPolicy(max_attempts=max_attempts), wall_clock=self.clock
         )
         self.client.carry_on_in(carrier)
+        self.intake = intake
         self.fanout = open_fanout(self.account, [an_endpoint(intake.url)], self.client, max_bytes=10_000)
 
     @property
@@ -61,6 +63,14 @@ class Signal:
             await self.fanout.flush(wait_for_open_breaker=last_chance or not blocking, last_chance=last_chance)
         assert_closes(self.account)
         return not scope.cancelled_caught
+
+    async def flush_in_vain(self, when: Callable[[], bool] = lambda: True, *, last_chance: bool = False) -> None:
+        """Cut short by the end of its patience, which comes from `when` on."""
+        async with passing(patience_s, when=when):
+            assert not await self.flush(patience_s, last_chance=last_chance)
+
+    def has_asked(self, times: int) -> Callable[[], bool]:
+        return lambda: len(self.intake.requests) >= times
 
     @property
     def told(self) -> tuple[int, int, int]:
@@ -84,99 +94,111 @@ async def a_signal(
         serving.cancel_scope.cancel()
 
 
-async def test_who_gives_up_does_not_cut_off_what_is_on_its_way() -> None:
+async def test_who_gives_up_does_not_cut_off_what_is_on_its_way(standing_clock: MockClock) -> None:
     async with a_signal(otherwise=after(0.8)) as (signal, intake):
         signal.put(b"1", b"2", b"3")
-        assert not await signal.flush(patience_s)
+        await signal.flush_in_vain(signal.has_asked(3))
         assert signal.told == (0, 3, 0)
         assert not signal.queue.holds_nothing
-        assert await signal.flush(blocking=False)
+        async with passing(0.8):
+            assert await signal.flush(blocking=False)
         assert signal.told == (3, 0, 0)
         assert sorted(intake.bodies) == [b"1", b"2", b"3"]
 
 
-async def test_what_went_on_by_itself_is_settled_with_no_flush_at_all() -> None:
+async def test_what_went_on_by_itself_is_settled_with_no_flush_at_all(standing_clock: MockClock) -> None:
     async with a_signal(otherwise=after(0.6)) as (signal, intake):
         signal.put(b"1")
-        assert not await signal.flush(patience_s)
-        with trio.fail_after(5):
-            while signal.told != (1, 0, 0):  # noqa: ASYNC110 - nothing tells of it
-                await trio.sleep(0.02)
+        await signal.flush_in_vain(signal.has_asked(1))
+        async with passing(0.6):
+            await until(lambda: signal.told == (1, 0, 0))
         assert intake.bodies == [b"1"]
         assert not signal.queue.breaker.is_open
 
 
-async def test_nobody_pays_twice_for_waiting_and_new_payloads_do_not_wait_behind_old_ones() -> None:
+async def test_nobody_pays_twice_for_waiting_and_new_payloads_do_not_wait_behind_old_ones(
+    standing_clock: MockClock,
+) -> None:
     async with a_signal(hang) as (signal, intake):
         signal.put(b"1")
-        assert not await signal.flush(patience_s)
+        await signal.flush_in_vain(signal.has_asked(1))
         signal.put(b"2")
         assert await signal.flush(patience_s)
         assert intake.bodies == [b"1", b"2"]
         assert signal.told == (1, 1, 0)
 
 
-async def test_no_more_than_four_are_on_their_way_however_many_flushes_have_given_up() -> None:
+async def test_no_more_than_four_are_on_their_way_however_many_flushes_have_given_up(standing_clock: MockClock) -> None:
     async with a_signal(otherwise=after(1.0)) as (signal, intake):
         for number in range(3):
             signal.put(*(b"%d%d" % (number, each) for each in range(3)))
-            assert not await signal.flush(patience_s)
-            assert len(intake.requests) == min(3 * (number + 1), parallel_sends)
+            asked = min(3 * (number + 1), parallel_sends)
+            await signal.flush_in_vain(signal.has_asked(asked))
+            assert len(intake.requests) == asked
             signal.queue.breaker.delivered()  # or nobody would wait any more
-        assert await signal.flush(blocking=False)
+        # Each answer lets others out.
+        async with passing(1.0, 1.0, 1.0):
+            assert await signal.flush(blocking=False)
         assert signal.told == (9, 0, 0)
         assert len(set(intake.bodies)) == len(intake.bodies) == 9
 
 
-async def test_an_endpoint_that_lets_two_flushes_wait_is_waited_for_no_more_until_it_answers() -> None:
+async def test_an_endpoint_that_lets_two_flushes_wait_is_waited_for_no_more_until_it_answers(
+    standing_clock: MockClock,
+) -> None:
     async with a_signal(after(1.5), after(1.0)) as (signal, intake):
-        for body in (b"1", b"2"):
+        for number, body in enumerate((b"1", b"2"), start=1):
             assert not signal.queue.breaker.is_open
             signal.put(body)
-            assert not await signal.flush(patience_s)
+            await signal.flush_in_vain(signal.has_asked(number))
         assert signal.queue.breaker.is_open
         signal.put(b"3")
         began = trio.current_time()
         assert await signal.flush()
-        assert trio.current_time() - began < 0.2
+        assert trio.current_time() == began
         # A flush in the background sees what becomes of them, and then sends the rest.
-        assert await signal.flush(blocking=False)
+        async with passing(1.5):
+            assert await signal.flush(blocking=False)
         assert not signal.queue.breaker.is_open
         assert signal.told == (3, 0, 0)
         assert intake.bodies == [b"1", b"2", b"3"]
 
 
-async def test_the_last_flush_calls_back_what_hangs_and_tries_it_once_more() -> None:
+async def test_the_last_flush_calls_back_what_hangs_and_tries_it_once_more(standing_clock: MockClock) -> None:
     async with a_signal(hang, after(0.1)) as (signal, intake):
         signal.put(b"1")
-        assert not await signal.flush(patience_s)
-        assert await signal.flush(4 * last_grace_s, last_chance=True)
+        await signal.flush_in_vain(signal.has_asked(1))
+        async with passing(last_grace_s), passing(0.1, when=signal.has_asked(2)):
+            assert await signal.flush(4 * last_grace_s, last_chance=True)
         assert intake.bodies == [b"1", b"1"]
         assert signal.told == (1, 0, 1)
 
 
-async def test_two_last_flushes_send_nothing_twice_and_the_second_sends_what_is_new() -> None:
+async def test_two_last_flushes_send_nothing_twice_and_the_second_sends_what_is_new(standing_clock: MockClock) -> None:
     async with a_signal(hang) as (signal, intake):
         signal.put(b"1")
-        assert not await signal.flush(patience_s, last_chance=True)
+        await signal.flush_in_vain(signal.has_asked(1), last_chance=True)
         signal.put(b"2")
-        assert not await signal.flush(patience_s, last_chance=True)
+        await signal.flush_in_vain(lambda: signal.told == (1, 1, 0), last_chance=True)
         assert intake.bodies == [b"1", b"2"]
         assert signal.told == (1, 1, 0)
     (left,) = signal.queue.take_spoolable("logs")
     assert (left.payload.body, left.uncertain) == (b"1", True)
 
 
-async def test_the_last_flush_lets_what_is_nearly_there_arrive() -> None:
+async def test_the_last_flush_lets_what_is_nearly_there_arrive(standing_clock: MockClock) -> None:
     async with a_signal(after(patience_s + last_grace_s / 4)) as (signal, intake):
         signal.put(b"1")
-        assert not await signal.flush(patience_s)
-        assert await signal.flush(last_chance=True)
+        await signal.flush_in_vain(signal.has_asked(1))
+        async with passing(last_grace_s / 4):
+            assert await signal.flush(last_chance=True)
         assert intake.bodies == [b"1"]
         assert signal.told == (1, 0, 0)
 
 
-async def test_a_pause_that_ends_after_the_flush_is_waited_for_by_nobody_and_holds_for_new_payloads() -> None:
+async def test_a_pause_that_ends_after_the_flush_is_waited_for_by_nobody_and_holds_for_new_payloads(
+    standing_clock: MockClock,
+) -> None:
     async with a_signal(with_retry_after(429, "10"), max_attempts=4) as (signal, intake):
         signal.put(b"1")
         began = trio.current_time()
@@ -192,24 +214,25 @@ async def test_a_pause_that_ends_after_the_flush_is_waited_for_by_nobody_and_hol
         assert signal.told == (2, 0, 0)
 
 
-async def test_a_pause_that_is_asked_for_after_the_wait_was_given_up_holds_too() -> None:
+async def test_a_pause_that_is_asked_for_after_the_wait_was_given_up_holds_too(standing_clock: MockClock) -> None:
     async def late(request: Request) -> Response:
         await trio.sleep(patience_s + 0.2)
         return with_retry_after(503, "1")
 
     async with a_signal(late, max_attempts=4) as (signal, intake):
         signal.put(b"1")
-        assert not await signal.flush(patience_s)
-        with trio.fail_after(5):
-            while not signal.queue.is_left_alone:  # noqa: ASYNC110 - nothing tells of it
-                await trio.sleep(0.02)
+        await signal.flush_in_vain(signal.has_asked(1))
+        async with passing(0.2):
+            await until(lambda: signal.queue.is_left_alone)
         signal.put(b"2")
         assert await signal.flush()
         assert intake.bodies == [b"1"]
         assert signal.told == (0, 2, 0)
 
 
-async def test_what_an_earlier_last_flush_has_under_way_and_is_too_large_goes_in_parts_with_the_second() -> None:
+async def test_what_an_earlier_last_flush_has_under_way_and_is_too_large_goes_in_parts_with_the_second(
+    standing_clock: MockClock,
+) -> None:
     def split(payload: Payload) -> list[Payload]:
         return [a_payload(body.encode(), items=1) for body in payload.body.decode()]
 
@@ -217,18 +240,20 @@ async def test_what_an_earlier_last_flush_has_under_way_and_is_too_large_goes_in
         signal.fanout.split_with(split)
         signal.account.accept(2, 2)
         signal.fanout.put(a_payload(b"12", items=2))
-        assert not await signal.flush(patience_s, last_chance=True)
-        assert await signal.flush(5, last_chance=True)
+        await signal.flush_in_vain(signal.has_asked(1), last_chance=True)
+        async with passing(0.3):
+            assert await signal.flush(5, last_chance=True)
         assert sorted(intake.bodies) == [b"1", b"12", b"2"]
         assert signal.told == (2, 0, 0)
 
 
-async def test_after_a_freeze_new_payloads_do_not_take_the_kept_connections_beside_one_in_use() -> None:
+async def test_after_a_freeze_new_payloads_do_not_take_the_kept_connections_beside_one_in_use(
+    standing_clock: MockClock,
+) -> None:
     """Kept connections may have died without a word meanwhile, and nothing would come of what is sent on one of them."""
     async with a_signal(hang) as (signal, intake):
         signal.put(b"1", b"2")
-        assert not await signal.flush(patience_s)
-        assert signal.told == (1, 1, 0)
+        await signal.flush_in_vain(lambda: signal.told == (1, 1, 0))
         signal.clock.advance(3600)
         signal.put(b"3")
         assert await signal.flush(patience_s)
@@ -236,7 +261,7 @@ async def test_after_a_freeze_new_payloads_do_not_take_the_kept_connections_besi
 
 
 async def test_a_defect_that_shows_when_it_is_called_back_does_not_end_the_carrier(
-    monkeypatch: pytest.MonkeyPatch,
+    standing_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def send(*_: object, **__: object) -> Sent:
         async with trio.open_nursery() as nursery:
@@ -250,29 +275,29 @@ async def test_a_defect_that_shows_when_it_is_called_back_does_not_end_the_carri
     async with a_signal() as (signal, _):
         monkeypatch.setattr(signal.client, "send", send)
         signal.put(b"1")
-        assert not await signal.flush(patience_s)
-        await signal.flush(patience_s, last_chance=True)
+        await signal.flush_in_vain()
+        async with passing(last_grace(patience_s), patience_s):
+            await signal.flush(patience_s, last_chance=True)
         assert signal.told == (0, 1, 0)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001])
-async def test_a_last_flush_without_time_leaves_nothing_on_the_way(seconds: float) -> None:
-    async with a_signal(otherwise=hang) as (signal, intake):
+async def test_a_last_flush_without_time_leaves_nothing_on_the_way(standing_clock: MockClock, seconds: float) -> None:
+    async with a_signal(otherwise=hang) as (signal, _):
         signal.put(b"1", b"2")
-        assert not await signal.flush(patience_s)
-        with trio.fail_after(5):
-            await requests_at(intake, 2)
-        await signal.flush(seconds, last_chance=True)
+        await signal.flush_in_vain(signal.has_asked(2))
+        async with passing(seconds):
+            await signal.flush(seconds, last_chance=True)
         assert signal.queue.is_empty is False
         left = signal.queue.take_spoolable("logs")
         assert sorted(each.payload.body for each in left) == [b"1", b"2"]
         assert all(each.uncertain for each in left)
 
 
-async def test_the_end_of_the_carrier_brings_everything_back() -> None:
+async def test_the_end_of_the_carrier_brings_everything_back(standing_clock: MockClock) -> None:
     async with a_signal(otherwise=hang) as (signal, _):
         signal.put(b"1")
-        assert not await signal.flush(patience_s)
+        await signal.flush_in_vain(signal.has_asked(1))
     assert_closes(signal.account)
     assert [each.payload.body for each in signal.queue.take_spoolable("logs")] == [b"1"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from ddx_core.http import Hangup
 from ddx_core.intake import ApiKey, ApiKeySource, ClientSettings, Fanout, IntakeClient, RetryPolicy, open_fanout
@@ -17,7 +19,7 @@ from ddx_core.intake.breaker import opens_after
 from ddx_core.stats import Account, Amount
 from tests.support.builders import KeyRing, a_payload, an_endpoint, assert_closes
 from tests.support.cancel import cancel_at_every_step
-from tests.support.clock import HandClock
+from tests.support.clock import HandClock, passing
 from tests.support.intake import ScriptedIntake, Step, hang, intake_in_a_thread, with_retry_after
 
 once = RetryPolicy(max_attempts=1)
@@ -95,14 +97,19 @@ async def test_nothing_queued_is_nothing_sent(nursery: trio.Nursery) -> None:
     assert not intake.requests
 
 
-async def test_an_endpoint_that_hangs_delays_nobody_else(nursery: trio.Nursery) -> None:
+async def test_an_endpoint_that_hangs_delays_nobody_else(standing_clock: MockClock, nursery: trio.Nursery) -> None:
     fine, hanging = ScriptedIntake(), ScriptedIntake(otherwise=hang)
     await start(nursery, fine, hanging)
+
+    def is_through(signal: Signal) -> bool:
+        return sorted(signal.delivered()) == [0, 20]
+
     for order in ((fine, hanging), (hanging, fine)):
         fine.requests.clear()
         signal = Signal(*order)
         signal.put(*[b"%d" % number for number in range(20)])
-        assert not await signal.flush(seconds=0.3)
+        async with passing(0.3, when=partial(is_through, signal)):
+            assert not await signal.flush(seconds=0.3)
         assert len(fine.requests) == 20
         assert sorted(signal.delivered()) == [0, 20]
         assert sorted(signal.held()) == [0, 20]
@@ -270,14 +277,21 @@ async def test_a_background_flush_sends_one_probe_and_the_rest_behind_it(nursery
     await signal.client.aclose()
 
 
-async def test_an_endpoint_that_hangs_until_the_deadline_opens_its_breaker(nursery: trio.Nursery) -> None:
+async def test_an_endpoint_that_hangs_until_the_deadline_opens_its_breaker(
+    standing_clock: MockClock, nursery: trio.Nursery
+) -> None:
     """Otherwise every flush at the end of an invocation would wait its whole limit for it, for as long as it hangs."""
     intake = ScriptedIntake(otherwise=hang)
     await start(nursery, intake)
+
+    def have_come(count: int) -> bool:
+        return len(intake.requests) >= count
+
     signal = Signal(intake)
     signal.put(b"a")
-    for _ in range(opens_after):
-        assert not await signal.flush(blocking=True, seconds=0.25)
+    for number in range(opens_after):
+        async with passing(0.25, when=partial(have_come, number + 1)):
+            assert not await signal.flush(blocking=True, seconds=0.25)
     assert await signal.flush(blocking=True, seconds=0.25)
     assert signal.held() == [1]
     await signal.client.aclose()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 import trio
+from trio.testing import MockClock
 
 from ddx_core.http import Request
 from ddx_core.intake import Fanout, IntakeClient, Lane, Payload, RetryPolicy, open_fanout
 from ddx_core.spool import Spool, queue_spooled, spool_queues
 from ddx_core.stats import Account
 from tests.support.builders import a_payload, an_endpoint, assert_closes
+from tests.support.clock import passing
 from tests.support.intake import ScriptedIntake
 
 lanes = (Lane(frozenset(["/a", "/c"]), 0.5), Lane(frozenset(["/b"]), 0.5))
@@ -92,7 +96,9 @@ async def test_what_was_spooled_finds_its_lane_again(nursery: trio.Nursery, tmp_
     await after.client.aclose()
 
 
-async def test_each_repeat_is_counted_when_it_goes_out_even_if_it_is_cut_off(nursery: trio.Nursery) -> None:
+async def test_each_repeat_is_counted_when_it_goes_out_even_if_it_is_cut_off(
+    standing_clock: MockClock, nursery: trio.Nursery
+) -> None:
     async def slow(_: Request) -> int:
         await trio.sleep(0.6)
         return 202
@@ -102,9 +108,14 @@ async def test_each_repeat_is_counted_when_it_goes_out_even_if_it_is_cut_off(nur
     signal = Signal(intake)
     signal.put("/a", b"1")
     seen: list[int] = []
-    for _ in range(3):
-        with trio.move_on_after(0.3):
-            await signal.fanout.flush(wait_for_open_breaker=True)
+
+    def have_come(count: int) -> bool:
+        return len(intake.requests) >= count
+
+    for number in range(3):
+        async with passing(0.3, when=partial(have_come, number + 1)):
+            with trio.move_on_after(0.3):
+                await signal.fanout.flush(wait_for_open_breaker=True)
         seen.append(signal.account.snapshot().maybe_twice.items)
         assert_closes(*signal.accounts)
     assert len(intake.requests) == 3
