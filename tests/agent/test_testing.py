@@ -19,10 +19,11 @@ from ddx_agent.testing import (
     expect_stats,
     open_intake,
 )
+from tests.support.plain_http import no_authorities
 
 
 async def post(intake: Intake, path: str, body: Any) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=no_authorities()) as client:
         await client.post(intake.url + path, json=body, headers={"DD-API-KEY": "k"})
 
 

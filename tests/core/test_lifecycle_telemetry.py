@@ -13,6 +13,7 @@ from ddx_core.events import LogLine, TelemetryEvent
 from ddx_core.http import open_tcp_listener, serve_http
 from ddx_core.lifecycle import TelemetryReceiver
 from ddx_core.lifecycle.telemetry import max_batch_bytes
+from tests.support.plain_http import no_authorities
 
 
 def line(text: str, kind: str = "function") -> dict[str, Any]:
@@ -99,7 +100,7 @@ async def test_it_serves_post_on_the_root_and_nothing_else(nursery: trio.Nursery
     listener = await open_tcp_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
     await nursery.start(serve_http, [listener], receiver.routes())
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=no_authorities()) as client:
         answers = [
             await client.post(url, content=batch(line("a"))),
             await client.post(url, content=b"garbage"),

@@ -11,6 +11,7 @@ from ddx_agent.aws import Aws, AwsError, HttpClient
 from ddx_agent.aws.credentials import container_url
 from tests.support import aws as stand_in
 from tests.support.aws import open_aws, secret_key
+from tests.support.plain_http import no_authorities
 
 arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:datadog"
 environ = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_REGION": "eu-west-1"}
@@ -37,7 +38,7 @@ async def test_credentials_of_the_container_endpoint_are_kept_until_shortly_befo
             "Token": "fresh",
             "Expiration": (now + timedelta(hours=1)).isoformat().replace("+00:00", "Z"),
         }
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         aws = Aws(container_environ(server), http, wall_clock=lambda: int(clock[0].timestamp() * 1e9))
         for _ in range(3):
             assert await aws.secret(arn) == "text"
@@ -57,7 +58,7 @@ async def test_credentials_that_cannot_be_renewed_are_used_to_their_end() -> Non
             "SecretAccessKey": "b",
             "Expiration": (now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S"),
         }
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         aws = Aws(container_environ(server), http, wall_clock=lambda: int(clock[0].timestamp() * 1e9))
         await aws.credentials()
         server.credentials_token = "changed"
@@ -73,12 +74,12 @@ async def test_credentials_that_cannot_be_renewed_are_used_to_their_end() -> Non
 @pytest.mark.parametrize("value", ["S3CR3T\udcff", "S3CR3T\n", "S3CR3T\u00e9"])
 async def test_credentials_that_no_header_can_carry_are_refused_without_telling_them(name: str, value: str) -> None:
     with pytest.raises(AwsError, match="characters that no credentials have") as caught:
-        await Aws(environ | {name: value}, HttpClient()).secret("s")
+        await Aws(environ | {name: value}, HttpClient(make_tls=no_authorities)).secret("s")
     assert "S3CR3T" not in repr(caught.value)
 
 
 async def test_a_setting_that_is_no_text_is_told() -> None:
-    aws = Aws(environ, HttpClient())
+    aws = Aws(environ, HttpClient(make_tls=no_authorities))
     for ask in (aws.secret, aws.parameter):
         with pytest.raises(AwsError, match="cannot be sent"):
             await ask("x\udcff")
@@ -88,7 +89,7 @@ async def test_the_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
     async with open_aws() as server:
         server.credentials = {"AccessKeyId": "a", "SecretAccessKey": "b"}
         path = tmp_path / "token"
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         environ = container_environ(server, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(path))
         aws = Aws(environ, http)
         with pytest.raises(AwsError, match="TOKEN_FILE cannot be read"):
@@ -103,7 +104,7 @@ async def test_the_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
 
 async def test_without_credentials_that_is_said() -> None:
     with pytest.raises(AwsError, match="there are no AWS credentials"):
-        await Aws({}, HttpClient()).credentials()
+        await Aws({}, HttpClient(make_tls=no_authorities)).credentials()
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,6 @@ def test_a_token_is_not_told_to_anybody(url: str) -> None:
 
 async def test_keys_of_the_environment_come_before_the_endpoint() -> None:
     async with open_aws() as server:
-        aws = Aws(container_environ(server, **environ), HttpClient())
+        aws = Aws(container_environ(server, **environ), HttpClient(make_tls=no_authorities))
         assert (await aws.credentials()).access_key == "A"
         assert not server.calls

@@ -12,12 +12,13 @@ from ddx_agent.aws import Aws, AwsError, HttpClient, delegated_key
 from ddx_core.http import Response
 from tests.support import aws as stand_in
 from tests.support.aws import error, open_aws
+from tests.support.plain_http import no_authorities
 
 
 @asynccontextmanager
 async def clients(**environ: str) -> AsyncGenerator[tuple[Aws, stand_in.Aws, HttpClient]]:
     async with open_aws() as server:
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         try:
             yield Aws(server.environ | environ, http), server, http
         finally:

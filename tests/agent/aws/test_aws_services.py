@@ -16,6 +16,7 @@ from ddx_agent.aws.transport import Answer
 from ddx_core.http import Response
 from tests.support import aws as stand_in
 from tests.support.aws import denied, error, open_aws, secret_key
+from tests.support.plain_http import no_authorities
 
 arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:datadog"
 
@@ -23,7 +24,7 @@ arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:datadog"
 @asynccontextmanager
 async def clients(**environ: str) -> AsyncGenerator[tuple[Aws, stand_in.Aws, HttpClient]]:
     async with open_aws() as server:
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         try:
             yield Aws(server.environ | environ, http), server, http
         finally:
@@ -139,7 +140,7 @@ async def test_what_is_missing_is_named_with_what_to_allow() -> None:
 
 async def test_a_clock_that_is_wrong_is_told() -> None:
     async with open_aws() as server:
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         aws = Aws(server.environ, http, wall_clock=lambda: 1_700_000_000 * 10**9)
         with pytest.raises(AwsError, match="InvalidSignatureException"):
             await aws.secret(arn)

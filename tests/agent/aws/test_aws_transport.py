@@ -19,6 +19,7 @@ from ddx_core.intake import TlsPolicy
 from tests.support.aws import open_aws
 from tests.support.cancel import cancel_at_every_step
 from tests.support.forward_proxy import ForwardProxy
+from tests.support.plain_http import no_authorities
 
 
 async def test_a_request_names_its_sender_and_asks_for_nothing_compressed() -> None:
@@ -41,7 +42,7 @@ async def test_a_request_names_its_sender_and_asks_for_nothing_compressed() -> N
 
 
 def behind(proxy: ForwardProxy, **environ: str) -> HttpClient:
-    return HttpClient(proxies=lambda: shared_proxies({"HTTP_PROXY": proxy.url(), **environ}))
+    return HttpClient(make_tls=no_authorities, proxies=lambda: shared_proxies({"HTTP_PROXY": proxy.url(), **environ}))
 
 
 async def test_the_token_of_the_credentials_endpoint_is_never_told_to_a_proxy() -> None:
@@ -137,7 +138,7 @@ async def test_a_certificate_file_that_cannot_be_read_is_told() -> None:
 @pytest.mark.parametrize("value", ["S3CR3T\n", "S3CR3T\r\nX: y", "S3CR3T\u00e9", "S3CR3T\x00"])
 async def test_a_header_that_cannot_be_sent_is_not_quoted(value: str) -> None:
     async with open_aws() as server:
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         with pytest.raises(AwsError) as caught:
             await http.call("x", "POST", f"{server.url}/", headers={"Authorization": value})
         assert "S3CR3T" not in str(caught.value)
@@ -153,7 +154,7 @@ async def test_the_second_try_comes_after_a_pause_of_chance() -> None:
 
     async with open_aws() as server:
         server.secrets["s"] = {"SecretString": "text"}
-        http = HttpClient(chance=chance)
+        http = HttpClient(make_tls=no_authorities, chance=chance)
         aws = Aws(server.environ, http)
         assert await aws.secret("s") == "text"
         assert not asked
@@ -176,7 +177,7 @@ def test_whatever_a_socket_says_is_an_answer_or_an_aws_error(said: bytes, has_he
         async with trio.open_nursery() as nursery:
             listener = await open_tcp_listener("127.0.0.1", 0)
             nursery.start_soon(trio.serve_listeners, speak, [listener])
-            http = HttpClient(chance=lambda: -0.5)
+            http = HttpClient(make_tls=no_authorities, chance=lambda: -0.5)
             try:
                 with trio.fail_after(10):
                     answer = await http.call(
@@ -195,7 +196,7 @@ async def test_a_call_that_is_cancelled_leaves_nothing_open_and_the_client_usabl
     arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:datadog"
     async with open_aws() as server:
         server.secrets[arn] = {"SecretString": "text"}
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         aws = Aws(server.environ, http)
 
         async def check(completed: bool) -> None:
@@ -221,7 +222,7 @@ async def test_no_connection_is_used_twice() -> None:
     async with trio.open_nursery() as nursery:
         listener = await open_tcp_listener("127.0.0.1", 0)
         nursery.start_soon(trio.serve_listeners, speak, [listener])
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         for _ in range(2):
             await http.call("x", "GET", f"http://127.0.0.1:{listener.socket.getsockname()[1]}/", headers={})
         await http.aclose()
@@ -231,7 +232,7 @@ async def test_no_connection_is_used_twice() -> None:
 
 async def test_a_client_that_is_closed_closes_once_more_and_opens_anew() -> None:
     async with open_aws() as server:
-        http = HttpClient()
+        http = HttpClient(make_tls=no_authorities)
         await http.aclose()
         for _ in range(2):
             assert (await http.call("x", "POST", f"{server.url}/", headers={})).status == 403

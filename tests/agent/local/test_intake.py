@@ -31,6 +31,7 @@ from ddx_agent.local.intake import (
 )
 from ddx_agent.local.intake.decode import decode_traces
 from tests.agent.local.dynamic_protobuf import encoded
+from tests.support.plain_http import no_authorities
 
 key = "0123456789abcdef0123456789abcdef"
 
@@ -50,7 +51,9 @@ async def intake_and_client(**options: Any) -> AsyncGenerator[tuple[Intake, http
     with trio.fail_after(20):
         async with (
             open_intake(**options) as intake,
-            httpx.AsyncClient(base_url=intake.url, headers={"DD-API-KEY": key}, trust_env=False) as client,
+            httpx.AsyncClient(
+                base_url=intake.url, headers={"DD-API-KEY": key}, trust_env=False, verify=no_authorities()
+            ) as client,
         ):
             yield intake, client
 
@@ -347,7 +350,13 @@ async def test_down_for_a_while_ends_by_itself() -> None:
 def send_alone(url: str) -> str:
     """As `send`, over a connection of its own; without async generators, which a connection that breaks leaves open."""
     try:
-        response = httpx.post(url + "/api/v2/logs", content=log_body, headers={"DD-API-KEY": key}, trust_env=False)
+        response = httpx.post(
+            url + "/api/v2/logs",
+            content=log_body,
+            headers={"DD-API-KEY": key},
+            trust_env=False,
+            verify=no_authorities(),
+        )
     except httpx.HTTPError as error:
         return type(error).__name__
     return str(response.status_code)

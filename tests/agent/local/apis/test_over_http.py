@@ -20,6 +20,7 @@ from ddx_agent.local.faults import Faults
 from ddx_agent.local.invocation import Invocation, InvokeRequest
 from ddx_agent.local.telemetry.hub import TelemetryHub
 from ddx_core.http import Routes, open_tcp_listener, serve_http
+from tests.support.plain_http import no_authorities
 
 extensions = "/2020-01-01/extension"
 runtime = "/2018-06-01/runtime"
@@ -47,7 +48,9 @@ async def serving(
     port: int = listener.socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
         await nursery.start(serve_http, [listener], Routes(routes))
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=5) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=no_authorities(), timeout=5
+        ) as client:
             yield client, control
         nursery.cancel_scope.cancel()
 

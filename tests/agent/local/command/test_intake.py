@@ -19,6 +19,7 @@ import pytest
 
 from ddx_agent.local.command.intake import add_arguments, describe_request, run_intake
 from ddx_agent.local.intake import ReceivedRequest
+from tests.support.plain_http import no_authorities
 
 run = """
 import argparse, trio
@@ -47,7 +48,9 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 def post(url: str, path: str, body: Any) -> int:
-    return httpx.post(url + path, json=body, headers={"DD-API-KEY": "k"}, trust_env=False).status_code
+    return httpx.post(
+        url + path, json=body, headers={"DD-API-KEY": "k"}, trust_env=False, verify=no_authorities()
+    ).status_code
 
 
 def test_prints_json_lines_and_the_totals_when_interrupted(tmp_path: Path) -> None:
