@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +25,16 @@ from tests.support.intake import ScriptedIntake
 
 key = "0123456789abcdef0123456789abcdef"
 credentials = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "AWS_REGION": "eu-west-1"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_store_of_one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """To read all that a system trusts takes longer than an examination, which does it each time."""
+    store = tmp_path_factory.mktemp("store") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(store))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(store))
+        yield
 
 
 def environment(intake: str = "http://127.0.0.1:1", **more: str) -> dict[str, str]:
