@@ -123,6 +123,8 @@ async def open_agent(
                 **settings,
             }.items():
                 monkeypatch.setenv(name, value)
+            # None of these tests has telemetry that comes after the end.
+            monkeypatch.setattr(extension, "last_telemetry_quiet_s", 0.01)
             keeper = Keeper(ours)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(extension._live, boot)  # pyright: ignore[reportPrivateUsage]
