@@ -74,7 +74,8 @@ async def test_under_load_a_thread_reads_and_ends_with_the_load() -> None:
             await until(reads_in_bulk)
             await until(lambda: len(taken) > 1_000)
             expected = load.stop()
-            await until(lambda: not reads_in_bulk())
+            # A load that was slow for a moment may have ended before it was stopped: the last of it is read without the thread.
+            await until(lambda: not reads_in_bulk() and len(taken) >= len(expected))
             assert taken == expected
             assert max(rounds) > 50
             # And all begins anew.
