@@ -88,7 +88,9 @@ async def test_under_load_a_thread_reads_and_ends_with_the_load() -> None:
     assert not reads_in_bulk()
 
 
-async def test_a_drain_under_load_takes_all_that_was_sent_before() -> None:
+@asynccontextmanager
+async def under_load() -> AsyncGenerator[tuple[DatagramReceiver, Load, list[bytes], trio.socket.SocketType]]:
+    """A receiver for which a thread reads since a moment, what loads its socket, what was taken, and the socket."""
     with bind_dogstatsd("127.0.0.1", 0) as receiving:
         taken: list[bytes] = []
         receiver = DatagramReceiver(receiving, taken.extend)
@@ -97,36 +99,33 @@ async def test_a_drain_under_load_takes_all_that_was_sent_before() -> None:
             load = Load(receiving, taken)
             await until(reads_in_bulk)
             await trio.sleep(0.05)
-            for _ in range(20):
-                before = load.sent
-                receiver.drain()
-                assert len(taken) >= before
-                await trio.sleep(0.001)
-            expected = load.stop()
-            receiver.drain()
-            assert taken == expected
+            yield receiver, load, taken, receiving
             nursery.cancel_scope.cancel()
+
+
+async def test_a_drain_under_load_takes_all_that_was_sent_before() -> None:
+    async with under_load() as (receiver, load, taken, _):
+        for _ in range(20):
+            before = load.sent
+            receiver.drain()
+            assert len(taken) >= before
+            await trio.sleep(0.001)
+        expected = load.stop()
+        receiver.drain()
+        assert taken == expected
 
 
 async def test_a_drain_takes_what_the_thread_had_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BulkReader, "most_bytes", 2_000)
-    with bind_dogstatsd("127.0.0.1", 0) as receiving:
-        taken: list[bytes] = []
-        receiver = DatagramReceiver(receiving, taken.extend)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(receiver.serve)
-            load = Load(receiving, taken)
-            await until(reads_in_bulk)
-            await trio.sleep(0.05)
-            expected = load.stop()
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
-                sending.connect(receiving.getsockname())
-                for number in range(100, 300):
-                    sending.send(b"%d" % number * 40)
-                    expected.append(b"%d" % number * 40)
-            receiver.drain()
-            assert taken == expected
-            nursery.cancel_scope.cancel()
+    async with under_load() as (receiver, load, taken, receiving):
+        expected = load.stop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            sending.connect(receiving.getsockname())
+            for number in range(100, 300):
+                sending.send(b"%d" % number * 40)
+                expected.append(b"%d" % number * 40)
+        receiver.drain()
+        assert taken == expected
 
 
 def when_it_begins(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
